@@ -1,0 +1,22 @@
+// Package lifeline ends this process together with the test that started it.
+//
+// The starter holds the write end of a pipe that is our standard input. A starter that is killed cannot
+// clean up, but the kernel closes its descriptors: reading EOF is the one signal that always arrives.
+package lifeline
+
+import (
+	"io"
+	"os"
+)
+
+// Hold watches standard input when TESTBED_EXIT_ON_STDIN_EOF=1, and exits the process at its end.
+// The exit is as abrupt as a kill on purpose: nobody is left to read a goodbye.
+func Hold() {
+	if os.Getenv("TESTBED_EXIT_ON_STDIN_EOF") != "1" {
+		return
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(70)
+	}()
+}
