@@ -9,14 +9,18 @@ import (
 	"os"
 )
 
-// Hold watches standard input when TESTBED_EXIT_ON_STDIN_EOF=1, and exits the process at its end.
-// The exit is as abrupt as a kill on purpose: nobody is left to read a goodbye.
+// Hold watches standard input when TESTBED_EXIT_ON_STDIN_EOF=1. At its end it removes the folder named by
+// TESTBED_REMOVE_AT_EOF, if any, and exits. The exit is as abrupt as a kill on purpose: nobody is left to
+// read a goodbye, and the data goes anyway.
 func Hold() {
 	if os.Getenv("TESTBED_EXIT_ON_STDIN_EOF") != "1" {
 		return
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
+		if folder := os.Getenv("TESTBED_REMOVE_AT_EOF"); folder != "" {
+			_ = os.RemoveAll(folder)
+		}
 		os.Exit(70)
 	}()
 }
