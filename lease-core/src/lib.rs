@@ -1,1 +1,9 @@
-//! Leader election as a state machine.
+//! Leader election as a state machine over a pluggable lock.
+
+mod lock;
+mod record;
+mod time;
+
+pub use lock::*;
+pub use record::*;
+pub use time::*;
