@@ -1,1 +1,13 @@
-//! Leader election as a state machine.
+//! Leader election as a state machine over a pluggable lock.
+
+mod fence;
+mod lock;
+mod record;
+mod time;
+mod timing;
+
+pub use fence::*;
+pub use lock::*;
+pub use record::*;
+pub use time::*;
+pub use timing::*;
