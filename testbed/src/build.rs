@@ -79,6 +79,13 @@ pub enum BuildError {
     },
 }
 
+impl BuildError {
+    /// Whether the machine lacks something, rather than that something is broken.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::GoMissing { .. } | Self::ModulesUnavailable { .. })
+    }
+}
+
 /// The path of a program, built if it has to be: seconds with a warm Go cache, minutes without.
 ///
 /// # Errors
@@ -86,11 +93,7 @@ pub enum BuildError {
 pub fn go_program(program: Go) -> Result<PathBuf, BuildError> {
     let at = |path: &Path| {
         let path = path.to_owned();
-        move |source| BuildError::Io {
-            program,
-            path,
-            source,
-        }
+        move |source| BuildError::Io { program, path, source }
     };
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("go");
     let hash = hash_of_sources(program, &sources).map_err(at(&sources))?;
@@ -105,13 +108,10 @@ pub fn go_program(program: Go) -> Result<PathBuf, BuildError> {
     lock.lock().map_err(at(&lock_path))?;
     if !binary.exists() {
         // Past the capture of the test harness, so that minutes of building do not look like a hang.
-        let _ = writeln!(
-            io::stderr(),
-            "testbed: building {program} once for this machine, it may take minutes"
-        );
+        let _ = writeln!(io::stderr(), "testbed: building {program} once for this machine, it may take minutes");
         let partial = cache.join(format!("{program}-{}.partial", std::process::id()));
-        let built = go_build(program, &sources, &partial)
-            .and_then(|()| fs::rename(&partial, &binary).map_err(at(&binary)));
+        let built =
+            go_build(program, &sources, &partial).and_then(|()| fs::rename(&partial, &binary).map_err(at(&binary)));
         if built.is_err() {
             let _ = fs::remove_file(&partial);
         }
@@ -131,18 +131,10 @@ fn go_build(program: Go, sources: &Path, to: &Path) -> Result<(), BuildError> {
             .output()
             .map_err(|source| match source.kind() {
                 io::ErrorKind::NotFound => BuildError::GoMissing { program },
-                _ => BuildError::Io {
-                    program,
-                    path: PathBuf::from("go"),
-                    source,
-                },
+                _ => BuildError::Io { program, path: PathBuf::from("go"), source },
             })?;
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("go failed without a word");
+        let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("go failed without a word");
         Ok((!output.status.success()).then(|| last.trim().to_owned()))
     };
     // Listing the packages fetches every module and compiles nothing: it tells the two kinds of failure apart.
@@ -158,32 +150,21 @@ fn go_build(program: Go, sources: &Path, to: &Path) -> Result<(), BuildError> {
 
 /// Where the programs are kept: `lease-testbed` in the user's cache directory.
 pub fn cache_dir() -> PathBuf {
-    let cache = env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    let home =
-        || env::var_os("HOME").map_or_else(env::temp_dir, |home| Path::new(&home).join(".cache"));
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || env::var_os("HOME").map_or_else(env::temp_dir, |home| Path::new(&home).join(".cache"));
     cache.unwrap_or_else(home).join("lease-testbed")
 }
 
 /// The hash of what a program is made from: the versions, the shared packages and its own folder.
 fn hash_of_sources(program: Go, sources: &Path) -> io::Result<u64> {
     let mut files = vec![sources.join("go.mod"), sources.join("go.sum")];
-    for folder in [
-        sources.join("internal"),
-        sources.join("cmd").join(program.name()),
-    ] {
+    for folder in [sources.join("internal"), sources.join("cmd").join(program.name())] {
         files.extend(files_below(&folder)?);
     }
     files.sort();
     let mut hash = Fnv::default();
     for file in files {
-        hash.add(
-            file.strip_prefix(sources)
-                .unwrap_or(&file)
-                .as_os_str()
-                .as_encoded_bytes(),
-        );
+        hash.add(file.strip_prefix(sources).unwrap_or(&file).as_os_str().as_encoded_bytes());
         hash.add(&fs::read(&file)?);
     }
     Ok(hash.0)
@@ -195,11 +176,7 @@ fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path)
-            } else {
-                files.push(path)
-            }
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
     Ok(files)
@@ -234,13 +211,7 @@ mod tests {
         for folder in ["internal/lifeline", "cmd/etcd", "cmd/elector"] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
-        for file in [
-            "go.mod",
-            "go.sum",
-            "internal/lifeline/a.go",
-            "cmd/etcd/main.go",
-            "cmd/elector/main.go",
-        ] {
+        for file in ["go.mod", "go.sum", "internal/lifeline/a.go", "cmd/etcd/main.go", "cmd/elector/main.go"] {
             fs::write(dir.path().join(file), file).unwrap();
         }
         let before = hash_of_sources(Go::Etcd, dir.path()).unwrap();

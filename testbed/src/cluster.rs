@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use serde_json::json;
 
-use crate::build::{self, Go};
+use crate::build::{self, BuildError, Go};
 use crate::require;
 use crate::server::{ApiServer, Etcd, ServerError};
 
@@ -36,11 +36,7 @@ impl Cluster {
     /// Why the API server does not run.
     pub fn on(etcd: Etcd) -> Result<Self, ServerError> {
         let api = ApiServer::start(&etcd)?;
-        Ok(Self {
-            api,
-            etcd,
-            namespaces: AtomicU32::new(0),
-        })
+        Ok(Self { api, etcd, namespaces: AtomicU32::new(0) })
     }
 
     /// The API server.
@@ -59,23 +55,17 @@ impl Cluster {
     /// When the server refuses it.
     #[track_caller]
     pub fn namespace(&self, prefix: &str) -> String {
-        let name = format!(
-            "{prefix}-{}",
-            self.namespaces.fetch_add(1, Ordering::Relaxed)
-        );
-        self.api
-            .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+        let name = format!("{prefix}-{}", self.namespaces.fetch_add(1, Ordering::Relaxed));
+        self.api.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
         name
     }
 
     /// A cluster for one test alone, as [`Cluster::start`]; none if the servers cannot be had and are not required.
     ///
     /// # Panics
-    /// With the reason, when the run requires the servers.
+    /// With the reason, when the run requires the servers, or when they are there and do not run.
     pub fn own() -> Option<Self> {
-        Self::start()
-            .inspect_err(|error| require::left_out(&CLUSTER, error))
-            .ok()
+        Self::start().inspect_err(excuse_absence).ok()
     }
 }
 
@@ -83,24 +73,33 @@ impl Cluster {
 /// not required. It ends with the process, however that ends. Tests must leave its servers running.
 ///
 /// # Panics
-/// With the reason, when the run requires the servers.
+/// With the reason, when the run requires the servers, or when they are there and do not run.
 pub fn cluster() -> Option<&'static Cluster> {
     static SHARED: OnceLock<Result<Cluster, ServerError>> = OnceLock::new();
-    SHARED
-        .get_or_init(Cluster::start)
-        .as_ref()
-        .inspect_err(|error| require::left_out(&CLUSTER, error))
-        .ok()
+    SHARED.get_or_init(Cluster::start).as_ref().inspect_err(|error| excuse_absence(error)).ok()
 }
 
 /// The path of the stock client-go elector; none if it cannot be built and is not required.
 ///
 /// # Panics
-/// With the reason, when the run requires it.
+/// With the reason, when the run requires it, or when it does not compile.
 pub fn elector() -> Option<PathBuf> {
-    build::go_program(Go::Elector)
-        .inspect_err(|error| require::left_out(&[Go::Elector.name()], error))
-        .ok()
+    build::go_program(Go::Elector).inspect_err(|error| excuse(&[Go::Elector.name()], error)).ok()
+}
+
+/// Leaves the test out if a server cannot be had on this machine. One that is there and does not run is a failure.
+#[track_caller]
+fn excuse_absence(error: &ServerError) {
+    match error {
+        ServerError::Build(error) => excuse(&CLUSTER, error),
+        error => panic!("{error}"),
+    }
+}
+
+#[track_caller]
+fn excuse(servers: &[&str], error: &BuildError) {
+    assert!(error.is_absence(), "{error}");
+    require::left_out(servers, error);
 }
 
 /// The path of the program that tests guard, see `worker --help` for what it can do; built by the first call.
@@ -113,29 +112,15 @@ pub fn worker() -> &'static Path {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
-            .args([
-                "build",
-                "--quiet",
-                "--locked",
-                "--package",
-                "testbed-worker",
-                "--message-format=json",
-            ])
+            .args(["build", "--quiet", "--locked", "--package", "testbed-worker", "--message-format=json"])
             .current_dir(&workspace)
             .output()
             .expect("a test runs where cargo does");
-        assert!(
-            output.status.success(),
-            "the worker does not compile:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "the worker does not compile:\n{}", String::from_utf8_lossy(&output.stderr));
         let messages = String::from_utf8_lossy(&output.stdout);
-        let messages = messages
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let executables =
-            messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-        let worker = executables.last().expect("the package has one program");
+        let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut executables = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+        let worker = executables.next_back().expect("the package has one program");
         fs::canonicalize(&worker).expect("cargo has just written it")
     })
 }

@@ -37,12 +37,7 @@ impl Answer {
     /// With the whole answer if its status is not 2xx.
     #[track_caller]
     pub fn ok(self) -> Value {
-        assert!(
-            (200..300).contains(&self.status),
-            "the server answered {}: {}",
-            self.status,
-            self.text
-        );
+        assert!((200..300).contains(&self.status), "the server answered {}: {}", self.status, self.text);
         self.json
     }
 }
@@ -65,15 +60,8 @@ impl Client {
     /// # Errors
     /// When `ca_pem` holds no certificate.
     pub fn new(base: &str, ca_pem: Option<&str>) -> Result<Self, NoAnswer> {
-        let bad_ca = |source| NoAnswer {
-            method: "CONNECT".to_owned(),
-            url: base.to_owned(),
-            source: Box::new(source),
-        };
-        let roots = ca_pem
-            .map(|pem| Certificate::from_pem(pem.as_bytes()))
-            .transpose()
-            .map_err(bad_ca)?;
+        let bad_ca = |source| NoAnswer { method: "CONNECT".to_owned(), url: base.to_owned(), source: Box::new(source) };
+        let roots = ca_pem.map(|pem| Certificate::from_pem(pem.as_bytes())).transpose().map_err(bad_ca)?;
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -85,10 +73,7 @@ impl Client {
             .proxy(None)
             .timeout_global(Some(TIMEOUT))
             .tls_config(tls);
-        Ok(Self {
-            base: base.to_owned(),
-            agent: config.build().into(),
-        })
+        Ok(Self { base: base.to_owned(), agent: config.build().into() })
     }
 
     /// Sends one request and reads the whole answer, within ten seconds.
@@ -109,12 +94,7 @@ impl Client {
             "PATCH" => "application/merge-patch+json",
             _ => "application/json",
         };
-        self.send(
-            method,
-            path,
-            token,
-            body.map(|body| (kind, body.to_string())),
-        )
+        self.send(method, path, token, body.map(|body| (kind, body.to_string())))
     }
 
     /// Sends one request with a body of any kind: `(content type, text)`.
@@ -131,11 +111,7 @@ impl Client {
         let url = format!("{}{path}", self.base);
         let failed = |source: ureq::Error| {
             let source = Box::new(source);
-            NoAnswer {
-                method: method.to_owned(),
-                url: url.clone(),
-                source,
-            }
+            NoAnswer { method: method.to_owned(), url: url.clone(), source }
         };
         let mut request = Request::builder().method(method).uri(&url);
         if let Some(token) = token {
@@ -144,14 +120,9 @@ impl Client {
         let answer = match body {
             Some((kind, text)) => {
                 let request = request.header("content-type", kind).body(text);
-                request
-                    .map_err(ureq::Error::from)
-                    .and_then(|request| self.agent.run(request))
+                request.map_err(ureq::Error::from).and_then(|request| self.agent.run(request))
             }
-            None => request
-                .body(())
-                .map_err(ureq::Error::from)
-                .and_then(|request| self.agent.run(request)),
+            None => request.body(()).map_err(ureq::Error::from).and_then(|request| self.agent.run(request)),
         };
         answer.and_then(read).map_err(failed)
     }
@@ -162,12 +133,7 @@ fn read(answer: ureq::http::Response<Body>) -> Result<Answer, ureq::Error> {
     let bytes = body.read_to_vec()?;
     let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Answer {
-        status: parts.status.as_u16(),
-        headers: parts.headers,
-        text,
-        json,
-    })
+    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, text, json })
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);

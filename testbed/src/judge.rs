@@ -160,10 +160,7 @@ impl Judge {
         let mut acts = Vec::new();
         for entry in fs::read_dir(dir).map_err(at(dir))? {
             let path = entry.map_err(at(dir))?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "acts")
-            {
+            if path.extension().is_some_and(|extension| extension == "acts") {
                 let text = fs::read_to_string(&path).map_err(at(&path))?;
                 acts.extend(parse(&path, &text)?);
             }
@@ -185,12 +182,7 @@ impl Judge {
     /// The terms in the order of their first acts.
     pub fn terms(&self) -> Vec<Term> {
         let mut seen = BTreeSet::new();
-        self.acts
-            .iter()
-            .map(|act| &act.term)
-            .filter(|term| seen.insert(*term))
-            .cloned()
-            .collect()
+        self.acts.iter().map(|act| &act.term).filter(|term| seen.insert(*term)).cloned().collect()
     }
 
     /// The spans of all terms, in the order of their beginnings.
@@ -199,21 +191,13 @@ impl Judge {
         let mut spans: Vec<Span> = Vec::new();
         let mut current = BTreeMap::new();
         for act in &self.acts {
-            let open = current
-                .get(&act.term)
-                .copied()
-                .filter(|at: &usize| act.at_ns - spans[*at].until_ns < gap_ns);
+            let open = current.get(&act.term).copied().filter(|at: &usize| act.at_ns - spans[*at].until_ns < gap_ns);
             if let Some(at) = open {
                 spans[at].until_ns = act.at_ns;
                 spans[at].acts += 1;
             } else {
                 current.insert(&act.term, spans.len());
-                spans.push(Span {
-                    term: act.term.clone(),
-                    from_ns: act.at_ns,
-                    until_ns: act.at_ns,
-                    acts: 1,
-                });
+                spans.push(Span { term: act.term.clone(), from_ns: act.at_ns, until_ns: act.at_ns, acts: 1 });
             }
         }
         spans
@@ -259,15 +243,8 @@ impl Judge {
 
     /// Two terms whose tokens do not rise strictly in the order in which the terms began; none is what is wanted.
     pub fn token_out_of_order(&self) -> Option<(Term, Term)> {
-        let terms: Vec<Term> = self
-            .terms()
-            .into_iter()
-            .filter(|term| term.token.is_some())
-            .collect();
-        terms
-            .windows(2)
-            .find(|pair| pair[0].token >= pair[1].token)
-            .map(|pair| (pair[0].clone(), pair[1].clone()))
+        let terms: Vec<Term> = self.terms().into_iter().filter(|term| term.token.is_some()).collect();
+        terms.windows(2).find(|pair| pair[0].token >= pair[1].token).map(|pair| (pair[0].clone(), pair[1].clone()))
     }
 
     /// The times between the first and the last act in which nobody acted.
@@ -276,10 +253,7 @@ impl Judge {
         let mut covered_until_ns = None;
         for span in self.spans() {
             if let Some(from_ns) = covered_until_ns.filter(|until| span.from_ns > *until) {
-                gaps.push(Leaderless {
-                    from_ns,
-                    until_ns: span.from_ns,
-                });
+                gaps.push(Leaderless { from_ns, until_ns: span.from_ns });
             }
             covered_until_ns = covered_until_ns.max(Some(span.until_ns));
         }
@@ -289,15 +263,8 @@ impl Judge {
     /// Who took over after `moment_ns`, and how fast. None before the next term has acted, or if nobody acted before.
     pub fn takeover_after(&self, moment_ns: u64) -> Option<Takeover> {
         let before = self.acts.iter().rev().find(|act| act.at_ns <= moment_ns)?;
-        let after = self
-            .acts
-            .iter()
-            .find(|act| act.at_ns > moment_ns && act.term != before.term)?;
-        let last = self
-            .acts
-            .iter()
-            .rev()
-            .find(|act| act.term == before.term && act.at_ns <= after.at_ns)?;
+        let after = self.acts.iter().find(|act| act.at_ns > moment_ns && act.term != before.term)?;
+        let last = self.acts.iter().rev().find(|act| act.term == before.term && act.at_ns <= after.at_ns)?;
         Some(Takeover {
             from: before.term.clone(),
             to: after.term.clone(),
@@ -311,21 +278,11 @@ impl Judge {
         let mut wrong = String::new();
         for overlap in self.overlaps() {
             let (from, length) = (seconds(overlap.from_ns), overlap.length());
-            let _ = writeln!(
-                wrong,
-                "overlap of {length:?} from {from}: {} and {}",
-                overlap.first, overlap.second
-            );
+            let _ = writeln!(wrong, "overlap of {length:?} from {from}: {} and {}", overlap.first, overlap.second);
         }
         let stale = self.stale_acts();
         if let Some(act) = stale.first() {
-            let _ = writeln!(
-                wrong,
-                "{} stale acts, the first at {} by {}",
-                stale.len(),
-                seconds(act.at_ns),
-                act.term
-            );
+            let _ = writeln!(wrong, "{} stale acts, the first at {} by {}", stale.len(), seconds(act.at_ns), act.term);
         }
         if let Some((first, second)) = self.token_out_of_order() {
             let _ = writeln!(wrong, "tokens do not rise: {first}, then {second}");
@@ -335,11 +292,7 @@ impl Judge {
         }
         for span in self.spans() {
             let (from, until) = (seconds(span.from_ns), seconds(span.until_ns));
-            let _ = writeln!(
-                wrong,
-                "  {from} to {until}: {}, {} acts",
-                span.term, span.acts
-            );
+            let _ = writeln!(wrong, "  {from} to {until}: {}, {} acts", span.term, span.acts);
         }
         Some(wrong)
     }
@@ -354,11 +307,7 @@ impl Judge {
             panic!("{wrong}");
         }
         let terms = self.terms().len();
-        assert!(
-            terms >= terms_min,
-            "only {terms} of {terms_min} terms acted: {:?}",
-            self.spans()
-        );
+        assert!(terms >= terms_min, "only {terms} of {terms_min} terms acted: {:?}", self.spans());
     }
 }
 
@@ -366,20 +315,17 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Act>, LogError> {
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
     let mut acts = Vec::new();
     for (index, line) in complete.lines().enumerate() {
-        let malformed = || LogError::Malformed {
-            path: path.to_owned(),
-            line_number: index + 1,
-            line: line.to_owned(),
-        };
-        if let Some(act) = parse_line(line).ok_or_else(malformed)? {
+        let malformed = || LogError::Malformed { path: path.to_owned(), line_number: index + 1, line: line.to_owned() };
+        let (event, act) = parse_line(line).ok_or_else(malformed)?;
+        if event == "act" {
             acts.push(act);
         }
     }
     Ok(acts)
 }
 
-/// The act in a line; `Some(None)` for a line that tells of something else, none for a malformed one.
-fn parse_line(line: &str) -> Option<Option<Act>> {
+/// The event of a line and, as if it were one, its act; none for a malformed line.
+fn parse_line(line: &str) -> Option<(&str, Act)> {
     let mut fields = line.splitn(5, ' ');
     let at_ns = fields.next()?.parse().ok()?;
     let pid = fields.next()?.parse().ok()?;
@@ -388,15 +334,8 @@ fn parse_line(line: &str) -> Option<Option<Act>> {
         "-" => None,
         token => Some(token.parse().ok()?),
     };
-    let holder = fields
-        .next()
-        .filter(|holder| !holder.is_empty())?
-        .to_owned();
-    Some((event == "act").then_some(Act {
-        at_ns,
-        pid,
-        term: Term { holder, token },
-    }))
+    let holder = fields.next().filter(|holder| !holder.is_empty())?.to_owned();
+    Some((event, Act { at_ns, pid, term: Term { holder, token } }))
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -415,18 +354,9 @@ mod tests {
 
     /// Acts every 10 ms from one millisecond to another, both included.
     fn acting(holder: &str, token: Option<u128>, from_ms: u64, until_ms: u64) -> Vec<Act> {
-        let term = Term {
-            holder: holder.to_owned(),
-            token,
-        };
+        let term = Term { holder: holder.to_owned(), token };
         let moments = (from_ms..=until_ms).step_by(10);
-        moments
-            .map(|ms| Act {
-                at_ns: ms * MS,
-                pid: 1,
-                term: term.clone(),
-            })
-            .collect()
+        moments.map(|ms| Act { at_ns: ms * MS, pid: 1, term: term.clone() }).collect()
     }
 
     fn judge(parts: &[Vec<Act>]) -> Judge {
@@ -435,42 +365,22 @@ mod tests {
 
     #[test]
     fn terms_one_after_the_other_are_acquitted() {
-        let judge = judge(&[
-            acting("a", Some(4), 0, 1000),
-            acting("b", Some(5), 1200, 2000),
-        ]);
+        let judge = judge(&[acting("a", Some(4), 0, 1000), acting("b", Some(5), 1200, 2000)]);
         judge.acquit(2);
-        assert_eq!(
-            judge.leaderless(),
-            [Leaderless {
-                from_ns: 1000 * MS,
-                until_ns: 1200 * MS
-            }]
-        );
+        assert_eq!(judge.leaderless(), [Leaderless { from_ns: 1000 * MS, until_ns: 1200 * MS }]);
         let takeover = judge.takeover_after(990 * MS).unwrap();
-        assert_eq!(
-            (takeover.from.holder.as_str(), takeover.to.holder.as_str()),
-            ("a", "b")
-        );
+        assert_eq!((takeover.from.holder.as_str(), takeover.to.holder.as_str()), ("a", "b"));
         assert_eq!(takeover.delay, Duration::from_millis(210));
         assert_eq!(takeover.leaderless, Duration::from_millis(200));
     }
 
     #[test]
     fn two_terms_at_once_are_an_overlap_with_its_length() {
-        let judge = judge(&[
-            acting("a", Some(4), 0, 1000),
-            acting("b", Some(5), 905, 2000),
-        ]);
+        let judge = judge(&[acting("a", Some(4), 0, 1000), acting("b", Some(5), 905, 2000)]);
         assert_eq!(judge.overlap_total(), Duration::from_millis(95));
         assert_eq!(judge.overlaps().len(), 1);
         assert_eq!(judge.stale_acts().len(), 10);
-        assert!(
-            judge
-                .verdict()
-                .unwrap()
-                .contains("overlap of 95ms from 0.905s: a (token 4) and b (token 5)")
-        );
+        assert!(judge.verdict().unwrap().contains("overlap of 95ms from 0.905s: a (token 4) and b (token 5)"));
     }
 
     #[test]
@@ -483,11 +393,7 @@ mod tests {
 
     #[test]
     fn a_pause_ends_a_span_so_reigns_of_a_peer_without_tokens_may_alternate() {
-        let judge = judge(&[
-            acting("a", None, 0, 1000),
-            acting("b", None, 1300, 2000),
-            acting("a", None, 2300, 3000),
-        ]);
+        let judge = judge(&[acting("a", None, 0, 1000), acting("b", None, 1300, 2000), acting("a", None, 2300, 3000)]);
         judge.acquit(2);
         assert_eq!(judge.spans().len(), 3);
         assert_eq!(judge.leaderless().len(), 2);
@@ -495,46 +401,26 @@ mod tests {
 
     #[test]
     fn an_act_of_a_former_term_is_stale_even_when_nobody_acts_at_that_moment() {
-        let judge = judge(&[
-            acting("a", Some(4), 0, 100),
-            acting("b", Some(5), 500, 1000),
-            acting("a", Some(4), 2000, 2000),
-        ]);
+        let judge =
+            judge(&[acting("a", Some(4), 0, 100), acting("b", Some(5), 500, 1000), acting("a", Some(4), 2000, 2000)]);
         assert_eq!(judge.overlaps(), []);
         assert_eq!(judge.stale_acts().len(), 1);
-        assert!(
-            judge
-                .verdict()
-                .unwrap()
-                .contains("1 stale acts, the first at 2.000s by a (token 4)")
-        );
+        assert!(judge.verdict().unwrap().contains("1 stale acts, the first at 2.000s by a (token 4)"));
     }
 
     #[test]
     fn tokens_must_rise_strictly_over_terms() {
-        let same = judge(&[
-            acting("a", Some(4), 0, 100),
-            acting("b", Some(4), 500, 1000),
-        ]);
+        let same = judge(&[acting("a", Some(4), 0, 100), acting("b", Some(4), 500, 1000)]);
         assert!(same.token_out_of_order().is_some());
-        let lower = judge(&[
-            acting("a", Some(4), 0, 100),
-            acting("a", Some(3), 500, 1000),
-        ]);
+        let lower = judge(&[acting("a", Some(4), 0, 100), acting("a", Some(3), 500, 1000)]);
         assert!(lower.token_out_of_order().is_some());
-        let rising = judge(&[
-            acting("a", Some(4), 0, 100),
-            acting("a", Some(5), 500, 1000),
-        ]);
+        let rising = judge(&[acting("a", Some(4), 0, 100), acting("a", Some(5), 500, 1000)]);
         assert_eq!(rising.token_out_of_order(), None);
     }
 
     #[test]
     fn two_terms_of_one_holder_at_once_are_an_overlap() {
-        let judge = judge(&[
-            acting("a", Some(4), 0, 1000),
-            acting("a", Some(5), 905, 2000),
-        ]);
+        let judge = judge(&[acting("a", Some(4), 0, 1000), acting("a", Some(5), 905, 2000)]);
         assert_eq!(judge.overlaps().len(), 1);
     }
 
@@ -557,22 +443,9 @@ mod tests {
     fn lines_are_read_and_a_bad_one_is_named() {
         let text = "5 7 start - a b\n6 7 act 340282366920938463463374607431768211455 a b\n9 7 ac";
         let acts = parse(Path::new("x.acts"), text).unwrap();
-        let term = Term {
-            holder: "a b".to_owned(),
-            token: Some(u128::MAX),
-        };
-        assert_eq!(
-            acts,
-            [Act {
-                at_ns: 6,
-                pid: 7,
-                term
-            }]
-        );
+        let term = Term { holder: "a b".to_owned(), token: Some(u128::MAX) };
+        assert_eq!(acts, [Act { at_ns: 6, pid: 7, term }]);
         let error = parse(Path::new("x.acts"), "6 7 act - a\n6 7 act x a\n").unwrap_err();
-        assert!(
-            error.to_string().starts_with("x.acts: line 2 is not"),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("x.acts: line 2 is not"), "{error}");
     }
 }

@@ -82,35 +82,14 @@ impl Program {
         let marker = format!("{MARKER}={}-{count}-{}", std::process::id(), boottime_ns());
         let name = format!("{}", command.get_program().display());
         let name = name.rsplit('/').next().unwrap_or(&name).to_owned();
-        command
-            .env(MARKER, &marker[MARKER.len() + 1..])
-            .env("TESTBED_EXIT_ON_STDIN_EOF", "1");
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+        command.env(MARKER, &marker[MARKER.len() + 1..]).env("TESTBED_EXIT_ON_STDIN_EOF", "1");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn()?;
         let output = Arc::new(Output::default());
-        record(
-            Stream::Out,
-            child.stdout.take().expect("stdout was piped above"),
-            &output,
-        );
-        record(
-            Stream::Err,
-            child.stderr.take().expect("stderr was piped above"),
-            &output,
-        );
+        record(Stream::Out, child.stdout.take().expect("stdout was piped above"), &output);
+        record(Stream::Err, child.stderr.take().expect("stderr was piped above"), &output);
         let stdin = child.stdin.take();
-        Ok(Self {
-            name,
-            marker,
-            child,
-            stdin,
-            status: None,
-            output,
-        })
+        Ok(Self { name, marker, child, stdin, status: None, output })
     }
 
     /// The process id of the program itself, also the id of its process group.
@@ -169,21 +148,12 @@ impl Program {
     ///
     /// # Errors
     /// [`Overdue`] with the last lines.
-    pub fn wait_for_line_after(
-        &self,
-        mark: usize,
-        text: &str,
-        within: Duration,
-    ) -> Result<Line, Overdue> {
+    pub fn wait_for_line_after(&self, mark: usize, text: &str, within: Duration) -> Result<Line, Overdue> {
         let deadline = Instant::now() + within;
         let mut lines = self.output.lock();
         let mut seen = mark;
         loop {
-            if let Some(line) = lines
-                .iter()
-                .skip(seen)
-                .find(|line| line.text.contains(text))
-            {
+            if let Some(line) = lines.iter().skip(seen).find(|line| line.text.contains(text)) {
                 return Ok(line.clone());
             }
             seen = seen.max(lines.len());
@@ -192,12 +162,7 @@ impl Program {
                 drop(lines);
                 return Err(self.overdue(format!("a line with {text:?}"), within));
             }
-            lines = self
-                .output
-                .grown
-                .wait_timeout(lines, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            lines = self.output.grown.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -214,10 +179,7 @@ impl Program {
                 Err(_) => break,
             }
         }
-        self.try_status()
-            .ok()
-            .flatten()
-            .ok_or_else(|| self.overdue("its end".to_owned(), within))
+        self.try_status().ok().flatten().ok_or_else(|| self.overdue("its end".to_owned(), within))
     }
 
     /// Waits until the whole tree is gone, daemons included.
@@ -228,14 +190,7 @@ impl Program {
         let status = self.wait(within);
         let gone = wait_until(within, || self.tree().is_empty());
         status?;
-        if gone {
-            Ok(())
-        } else {
-            Err(self.overdue(
-                format!("the end of its processes {:?}", self.tree()),
-                within,
-            ))
-        }
+        if gone { Ok(()) } else { Err(self.overdue(format!("the end of its processes {:?}", self.tree()), within)) }
     }
 
     /// Kills the program and all its descendants, and returns when they are gone.
@@ -279,20 +234,14 @@ impl Program {
     }
 
     fn overdue(&self, what: String, within: Duration) -> Overdue {
-        Overdue {
-            program: self.name.clone(),
-            what,
-            within,
-            printed: self.tail(),
-        }
+        Overdue { program: self.name.clone(), what, within, printed: self.tail() }
     }
 
     fn tail(&self) -> String {
         let lines = self.output.lock();
         let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-        last.iter()
-            .map(|line| format!("  {} {:?}: {}\n", line.at_ns, line.stream, line.text))
-            .collect()
+        let shown = last.iter().map(|line| format!("  {} {:?}: {}", line.at_ns, line.stream, line.text));
+        shown.collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -300,12 +249,7 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.kill_tree();
         if thread::panicking() {
-            eprintln!(
-                "{} (process {}) printed:\n{}",
-                self.name,
-                self.child.id(),
-                self.tail()
-            );
+            eprintln!("{} (process {}) printed:\n{}", self.name, self.child.id(), self.tail());
         }
     }
 }
@@ -323,18 +267,12 @@ fn record(stream: Stream, from: impl Read + Send + 'static, to: &Arc<Output>) {
         let mut from = BufReader::new(from);
         let mut bytes = Vec::new();
         while matches!(from.read_until(b'\n', &mut bytes), Ok(1..)) {
-            let text = String::from_utf8_lossy(&bytes)
-                .trim_end_matches(['\n', '\r'])
-                .to_owned();
+            let text = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
             bytes.clear();
             let mut lines = to.lock();
             // A program gone mad must not take the machine's memory; the pipe is still drained.
             if lines.len() < LINES_MAX {
-                lines.push(Line {
-                    at_ns: boottime_ns(),
-                    stream,
-                    text,
-                });
+                lines.push(Line { at_ns: boottime_ns(), stream, text });
             }
             drop(lines);
             to.grown.notify_all();
@@ -349,6 +287,14 @@ fn record(stream: Stream, from: impl Read + Send + 'static, to: &Arc<Output>) {
 pub fn signal_process(id: u32, signal: Signal) -> io::Result<()> {
     let pid = pid_of(id).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(kill_process(pid, signal)?)
+}
+
+/// Whether the process runs or is stopped; one that waits to be reaped is not alive.
+pub fn is_alive(id: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // The state follows the name, which is in parentheses and may hold any others.
+    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// Looks at `happened` every 5 ms until it is true or the time is up; says which.
@@ -370,14 +316,10 @@ fn marked_with(marker: &str) -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    let ids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let is_marked = |id: &u32| {
         let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-        environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == marker.as_bytes())
+        environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes())
     };
     ids.filter(is_marked).collect()
 }

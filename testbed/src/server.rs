@@ -92,21 +92,9 @@ impl Server {
     /// A server that does not run yet, with an empty directory.
     pub(crate) fn new(server: Go) -> Result<Self, ServerError> {
         let binary = build::go_program(server)?;
-        let dir = tempfile::Builder::new()
-            .prefix(&format!("lease-testbed-{server}-"))
-            .tempdir();
-        let dir = dir.map_err(|source| ServerError::Io {
-            server,
-            path: std::env::temp_dir(),
-            source,
-        })?;
-        Ok(Self {
-            program: server,
-            binary,
-            args: Vec::new(),
-            child: Mutex::new(None),
-            dir,
-        })
+        let dir = tempfile::Builder::new().prefix(&format!("lease-testbed-{server}-")).tempdir();
+        let dir = dir.map_err(|source| ServerError::Io { server, path: std::env::temp_dir(), source })?;
+        Ok(Self { program: server, binary, args: Vec::new(), child: Mutex::new(None), dir })
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -128,10 +116,7 @@ impl Server {
         for _ in 0..PORT_TRIES_MAX {
             let mut ports = [0; N];
             for port in &mut ports {
-                *port = free_port().ok_or(ServerError::NoPort {
-                    server: self.program,
-                    tries: PORT_TRIES_MAX,
-                })?;
+                *port = free_port().ok_or(ServerError::NoPort { server: self.program, tries: PORT_TRIES_MAX })?;
             }
             self.args = args(ports);
             match self.launch(&|| ready(ports)) {
@@ -139,10 +124,7 @@ impl Server {
                 started => return started.map(|()| ports),
             }
         }
-        Err(ServerError::NoPort {
-            server: self.program,
-            tries: PORT_TRIES_MAX,
-        })
+        Err(ServerError::NoPort { server: self.program, tries: PORT_TRIES_MAX })
     }
 
     /// Starts it again on the same port and data, after a kill if it still runs.
@@ -152,8 +134,7 @@ impl Server {
         loop {
             match self.launch(ready) {
                 // Somebody may hold the port for a moment; it was ours, so it will be free again.
-                Err(ServerError::Ended { log, .. })
-                    if log.contains(PORT_IS_TAKEN) && Instant::now() < deadline => {}
+                Err(ServerError::Ended { log, .. }) if log.contains(PORT_IS_TAKEN) && Instant::now() < deadline => {}
                 started => return started,
             }
         }
@@ -163,9 +144,7 @@ impl Server {
         let log_path = self.dir().join("log");
         // A fresh log for each start, so that the end of an earlier run does not explain this one.
         let log = File::create(&log_path).map_err(|source| self.io_error(&log_path, source))?;
-        let also = log
-            .try_clone()
-            .map_err(|source| self.io_error(&log_path, source))?;
+        let also = log.try_clone().map_err(|source| self.io_error(&log_path, source))?;
         let child = Command::new(&self.binary)
             .args(&self.args)
             .env("TESTBED_EXIT_ON_STDIN_EOF", "1")
@@ -191,10 +170,7 @@ impl Server {
         let mut last = "no answer yet".to_owned();
         let mut ended = None;
         let is_ready = wait_until(READY_WITHIN, || {
-            ended = self
-                .lock()
-                .as_mut()
-                .and_then(|child| child.try_wait().ok().flatten());
+            ended = self.lock().as_mut().and_then(|child| child.try_wait().ok().flatten());
             if ended.is_some() {
                 return true;
             }
@@ -208,28 +184,16 @@ impl Server {
         });
         let server = self.program;
         match ended {
-            Some(status) => Err(ServerError::Ended {
-                server,
-                status,
-                log: self.log_tail(),
-            }),
+            Some(status) => Err(ServerError::Ended { server, status, log: self.log_tail() }),
             None if is_ready => Ok(()),
-            None => Err(ServerError::NotReady {
-                server,
-                within: READY_WITHIN,
-                last,
-                log: self.log_tail(),
-            }),
+            None => Err(ServerError::NotReady { server, within: READY_WITHIN, last, log: self.log_tail() }),
         }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
         let child = self.lock();
-        let child = child
-            .as_ref()
-            .expect("a test signals a server that it has not killed");
-        signal_process(child.id(), signal)
-            .expect("a child that was not waited for can be signalled");
+        let child = child.as_ref().expect("a test signals a server that it has not killed");
+        signal_process(child.id(), signal).expect("a child that was not waited for can be signalled");
     }
 
     pub(crate) fn id(&self) -> Option<u32> {
@@ -258,11 +222,7 @@ impl Server {
     }
 
     fn io_error(&self, path: &Path, source: io::Error) -> ServerError {
-        ServerError::Io {
-            server: self.program,
-            path: path.to_owned(),
-            source,
-        }
+        ServerError::Io { server: self.program, path: path.to_owned(), source }
     }
 }
 
@@ -286,15 +246,10 @@ fn ready_answer(answer: Result<crate::http::Answer, NoAnswer>) -> Look {
 fn free_port() -> Option<u16> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     (0..PORT_TRIES_MAX).find_map(|_| {
-        let seed = boottime_ns()
-            ^ (u64::from(std::process::id()) << 32)
-            ^ COUNT.fetch_add(1, Ordering::Relaxed);
+        let seed = boottime_ns() ^ (u64::from(std::process::id()) << 32) ^ COUNT.fetch_add(1, Ordering::Relaxed);
         let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-        let port =
-            u16::try_from(PORT_MIN + mixed % PORT_COUNT).expect("both constants are below 32,768");
-        TcpListener::bind(("127.0.0.1", port))
-            .is_ok()
-            .then_some(port)
+        let port = u16::try_from(PORT_MIN + mixed % PORT_COUNT).expect("both constants are below 32,768");
+        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
 use crate::build::Go;
@@ -21,9 +21,7 @@ use super::{Etcd, Server, ServerError, ready_answer};
 pub const ADMIN: &str = "admin";
 
 /// The users without any right until a test grants them some.
-pub const USERS: [&str; 8] = [
-    "user-0", "user-1", "user-2", "user-3", "user-4", "user-5", "user-6", "user-7",
-];
+pub const USERS: [&str; 8] = ["user-0", "user-1", "user-2", "user-3", "user-4", "user-5", "user-6", "user-7"];
 
 /// A running kube-apiserver: RBAC, static tokens, no controllers (so nothing fills a namespace or collects garbage).
 #[derive(Debug)]
@@ -43,10 +41,12 @@ impl ApiServer {
     pub fn start(etcd: &Etcd) -> Result<Self, ServerError> {
         let mut server = Server::new(Go::KubeApiserver)?;
         let tokens = server.write("tokens.csv", &token_table())?;
-        let key = server.write("service-account.key", &service_account_key_pem())?;
+        let (key, public_key) = service_account_keys_pem();
+        let key = server.write("service-account.key", &key)?;
+        let public_key = server.write("service-account.pub", &public_key)?;
         let certs = server.dir().join("certs");
         let args = |[port]: [u16; 1]| {
-            let (tokens, key) = (tokens.display(), key.display());
+            let (tokens, key, public_key) = (tokens.display(), key.display(), public_key.display());
             vec![
                 format!("--etcd-servers={}", etcd.url()),
                 format!("--secure-port={port}"),
@@ -58,28 +58,19 @@ impl ApiServer {
                 format!("--token-auth-file={tokens}"),
                 "--authorization-mode=RBAC".to_owned(),
                 "--service-account-issuer=https://testbed.invalid".to_owned(),
-                format!("--service-account-key-file={key}"),
+                format!("--service-account-key-file={public_key}"),
                 format!("--service-account-signing-key-file={key}"),
                 "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
                 "--disable-admission-plugins=ServiceAccount".to_owned(),
-                "--v=1".to_owned(),
             ]
         };
         let [port] = server.start(args, |[port]| ready(port, &certs))?;
         let ca_pem = ca_pem(&certs).expect("it was read to find the server ready");
-        let client =
-            Client::new(&url(port), Some(&ca_pem)).expect("it was parsed to find the server ready");
-        let api = Self {
-            server,
-            port,
-            ca_pem,
-            client,
-            granted: AtomicU32::new(0),
-        };
+        let client = Client::new(&url(port), Some(&ca_pem)).expect("it was parsed to find the server ready");
+        let api = Self { server, port, ca_pem, client, granted: AtomicU32::new(0) };
         api.server.write("ca.crt", &api.ca_pem)?;
         for user in USERS.iter().chain([&ADMIN]) {
-            api.server
-                .write(&format!("{user}.kubeconfig"), &api.kubeconfig_text(user))?;
+            api.server.write(&format!("{user}.kubeconfig"), &api.kubeconfig_text(user))?;
         }
         Ok(api)
     }
@@ -99,10 +90,7 @@ impl ApiServer {
     /// # Panics
     /// When there is no such user.
     pub fn token(&self, user: &str) -> String {
-        assert!(
-            user == ADMIN || USERS.contains(&user),
-            "there is no user {user}"
-        );
+        assert!(user == ADMIN || USERS.contains(&user), "there is no user {user}");
         token(user)
     }
 
@@ -111,10 +99,7 @@ impl ApiServer {
     /// # Panics
     /// When there is no such user.
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
-        assert!(
-            user == ADMIN || USERS.contains(&user),
-            "there is no user {user}"
-        );
+        assert!(user == ADMIN || USERS.contains(&user), "there is no user {user}");
         self.server.dir().join(format!("{user}.kubeconfig"))
     }
 
@@ -155,12 +140,7 @@ impl ApiServer {
     /// When the object has no `apiVersion`, `kind` or name, or the server refuses it.
     #[track_caller]
     pub fn apply(&self, object: &Value) -> Value {
-        self.admin(
-            "PATCH",
-            &format!("{}?fieldManager=testbed&force=true", path_of(object)),
-            Some(object),
-        )
-        .ok()
+        self.admin("PATCH", &format!("{}?fieldManager=testbed&force=true", path_of(object)), Some(object)).ok()
     }
 
     /// Gives `user` the rights of a Role with `rules` in the namespace, and waits until the server grants them.
@@ -175,22 +155,15 @@ impl ApiServer {
         let api = "rbac.authorization.k8s.io";
         let about = json!({"name": name, "namespace": namespace});
         let version = format!("{api}/v1");
-        self.apply(
-            &json!({"apiVersion": version, "kind": "Role", "metadata": about, "rules": rules}),
-        );
-        self.apply(
-            &json!({"apiVersion": version, "kind": "RoleBinding", "metadata": about,
+        self.apply(&json!({"apiVersion": version, "kind": "Role", "metadata": about, "rules": rules}));
+        self.apply(&json!({"apiVersion": version, "kind": "RoleBinding", "metadata": about,
             "roleRef": {"apiGroup": api, "kind": "Role", "name": name},
-            "subjects": [{"apiGroup": api, "kind": "User", "name": user}]}),
-        );
+            "subjects": [{"apiGroup": api, "kind": "User", "name": user}]}));
         for wanted in single_rights(rules) {
             let mut wanted = wanted;
             wanted["namespace"] = namespace.into();
             let granted = wait_until(GRANTED_WITHIN, || self.may(user, &wanted));
-            assert!(
-                granted,
-                "the server does not grant {user} {wanted} within {GRANTED_WITHIN:?}"
-            );
+            assert!(granted, "the server does not grant {user} {wanted} within {GRANTED_WITHIN:?}");
         }
     }
 
@@ -199,11 +172,7 @@ impl ApiServer {
     pub fn may(&self, user: &str, attributes: &Value) -> bool {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
             "spec": {"user": user, "resourceAttributes": attributes}});
-        let answer = self.admin(
-            "POST",
-            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
-            Some(&review),
-        );
+        let answer = self.admin("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", Some(&review));
         answer.ok()["status"]["allowed"] == true
     }
 
@@ -214,11 +183,7 @@ impl ApiServer {
     #[track_caller]
     pub fn lease(&self, namespace: &str, name: &str) -> Option<Value> {
         let answer = self.admin("GET", &lease_path(namespace, name), None);
-        if answer.status == 404 {
-            None
-        } else {
-            Some(answer.ok())
-        }
+        if answer.status == 404 { None } else { Some(answer.ok()) }
     }
 
     /// The id of its process; none after [`ApiServer::kill`].
@@ -277,35 +242,32 @@ fn token(user: &str) -> String {
 /// The table of static tokens: token, user, uid, groups.
 fn token_table() -> String {
     let admin = format!("{},{ADMIN},{ADMIN},\"system:masters\"", token(ADMIN));
-    let others = USERS
-        .iter()
-        .map(|user| format!("{},{user},{user},", token(user)));
+    let others = USERS.iter().map(|user| format!("{},{user},{user},", token(user)));
     let lines: Vec<String> = std::iter::once(admin).chain(others).collect();
     lines.join("\n") + "\n"
 }
 
-fn service_account_key_pem() -> String {
-    let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new());
-    let key = BASE64_STANDARD.encode(key.expect("the system has random numbers"));
-    let lines = key
-        .as_bytes()
-        .chunks(64)
-        .map(|line| String::from_utf8_lossy(line).into_owned() + "\n");
-    let kind = "PRIVATE KEY";
-    format!(
-        "-----BEGIN {kind}-----\n{}-----END {kind}-----\n",
-        lines.collect::<String>()
-    )
+/// A private key and its public key: the server signs tokens of service accounts, though no test asks for one.
+fn service_account_keys_pem() -> (String, String) {
+    let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
+    let random = SystemRandom::new();
+    let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("the system has random numbers");
+    let pair = EcdsaKeyPair::from_pkcs8(algorithm, key.as_ref(), &random).expect("it was made a line above");
+    let public_key = [&P256_SPKI_PREFIX, pair.public_key().as_ref()].concat();
+    (pem("PRIVATE KEY", key.as_ref()), pem("PUBLIC KEY", &public_key))
+}
+
+fn pem(kind: &str, der: &[u8]) -> String {
+    let text = BASE64_STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines.join("\n"))
 }
 
 /// The last certificate of the chain that the server made for itself: the authority.
 fn ca_pem(certs: &Path) -> Option<String> {
     let chain = fs::read_to_string(certs.join("apiserver.crt")).ok()?;
     let begin = chain.rfind("-----BEGIN CERTIFICATE-----")?;
-    chain
-        .trim_end()
-        .ends_with("-----END CERTIFICATE-----")
-        .then(|| chain[begin..].to_owned())
+    chain.trim_end().ends_with("-----END CERTIFICATE-----").then(|| chain[begin..].to_owned())
 }
 
 fn ready(port: u16, certs: &Path) -> Result<(), String> {
@@ -319,17 +281,11 @@ fn ready(port: u16, certs: &Path) -> Result<(), String> {
 fn path_of(object: &Value) -> String {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let version = text(&object["apiVersion"]).expect("an object to apply has an apiVersion");
-    let kind = text(&object["kind"])
-        .expect("an object to apply has a kind")
-        .to_lowercase();
+    let kind = text(&object["kind"]).expect("an object to apply has a kind").to_lowercase();
     let name = text(&object["metadata"]["name"]).expect("an object to apply has a name");
     let root = if version.contains('/') { "apis" } else { "api" };
-    let namespace =
-        text(&object["metadata"]["namespace"]).map(|name| format!("/namespaces/{name}"));
-    format!(
-        "/{root}/{version}{}/{kind}s/{name}",
-        namespace.unwrap_or_default()
-    )
+    let namespace = text(&object["metadata"]["namespace"]).map(|name| format!("/namespaces/{name}"));
+    format!("/{root}/{version}{}/{kind}s/{name}", namespace.unwrap_or_default())
 }
 
 /// Each single right that the rules of a Role give, as `resourceAttributes` without a namespace.
@@ -351,6 +307,11 @@ fn single_rights(rules: &Value) -> Vec<Value> {
     rights
 }
 
+/// What stands before the point in the encoding of a P-256 public key (RFC 5480).
+const P256_SPKI_PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 const GRANTED_WITHIN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -361,17 +322,15 @@ mod tests {
     fn the_path_of_an_object_follows_from_its_kind() {
         let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
             "metadata": {"name": "r", "namespace": "n"}});
-        assert_eq!(
-            path_of(&role),
-            "/apis/rbac.authorization.k8s.io/v1/namespaces/n/roles/r"
-        );
+        assert_eq!(path_of(&role), "/apis/rbac.authorization.k8s.io/v1/namespaces/n/roles/r");
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}});
         assert_eq!(path_of(&namespace), "/api/v1/namespaces/n");
     }
 
     #[test]
     fn rules_are_taken_apart_into_single_rights() {
-        let rules = json!([{"apiGroups": ["g"], "resources": ["leases"], "resourceNames": ["x"], "verbs": ["get", "update"]}]);
+        let rules =
+            json!([{"apiGroups": ["g"], "resources": ["leases"], "resourceNames": ["x"], "verbs": ["get", "update"]}]);
         let right = |verb| json!({"group": "g", "resource": "leases", "name": "x", "verb": verb});
         assert_eq!(single_rights(&rules), [right("get"), right("update")]);
     }

@@ -45,9 +45,7 @@ impl Etcd {
                 format!("--initial-cluster=default={peer}"),
                 "--log-level=warn".to_owned(),
             ];
-            own.into_iter()
-                .chain(extra.iter().map(|&arg| arg.to_owned()))
-                .collect()
+            own.into_iter().chain(extra.iter().map(|&arg| arg.to_owned())).collect()
         };
         let [port, _] = server.start(args, |[port, _]| ready(port))?;
         Ok(Self { server, port })

@@ -79,11 +79,7 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     let mut log = Log::open(options)?;
     log.write("start")?;
     hold_lifeline();
-    for (count, role) in [
-        (options.children, "child"),
-        (options.sessions, "session"),
-        (options.orphans, "forker"),
-    ] {
+    for (count, role) in [(options.children, "child"), (options.sessions, "session"), (options.orphans, "forker")] {
         for _ in 0..count {
             spawn(options, role)?;
         }
@@ -99,10 +95,7 @@ fn act(options: &Options, terminated: &AtomicBool, log: &mut Log) -> io::Result<
     let mut drain_ends = None;
     while begun.elapsed() < options.limit {
         log.write("act")?;
-        if options
-            .exit_after
-            .is_some_and(|after| begun.elapsed() >= after)
-        {
+        if options.exit_after.is_some_and(|after| begun.elapsed() >= after) {
             return Ok(ExitCode::from(options.exit_code));
         }
         if terminated.swap(false, Ordering::Relaxed) {
@@ -134,14 +127,7 @@ fn hold_lifeline() {
 /// Starts this program again as one of its own descendants, which act and obey SIGTERM as it does.
 fn spawn(options: &Options, role: &str) -> io::Result<()> {
     let mut command = Command::new(env::current_exe()?);
-    command.args([
-        "--log-dir",
-        &options.log_dir,
-        "--name",
-        &options.who,
-        "--role",
-        role,
-    ]);
+    command.args(["--log-dir", &options.log_dir, "--name", &options.who, "--role", role]);
     command.args(["--every-ms", &options.every.as_millis().to_string()]);
     command.args(["--drain-ms", &options.drain.as_millis().to_string()]);
     command.args(["--limit-ms", &options.limit.as_millis().to_string()]);
@@ -169,26 +155,13 @@ impl Log {
         let path = format!("{}/worker-{}.acts", options.log_dir, std::process::id());
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         // The name comes last in a line, because it alone may hold spaces.
-        let who: String = options
-            .who
-            .chars()
-            .map(|c| if c.is_control() { '?' } else { c })
-            .collect();
-        Ok(Self {
-            file,
-            about: format!("{} {who}", options.token),
-        })
+        let who: String = options.who.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        Ok(Self { file, about: format!("{} {who}", options.token) })
     }
 
     fn write(&mut self, event: &str) -> io::Result<()> {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let line = format!(
-            "{}{:09} {} {event} {}\n",
-            now.tv_sec,
-            now.tv_nsec,
-            std::process::id(),
-            self.about
-        );
+        let line = format!("{}{:09} {} {event} {}\n", now.tv_sec, now.tv_nsec, std::process::id(), self.about);
         self.file.write_all(line.as_bytes())
     }
 }
@@ -197,8 +170,7 @@ impl Options {
     fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
             log_dir: String::new(),
-            who: env::var("LEASE_IDENTITY")
-                .unwrap_or_else(|_| format!("pid-{}", std::process::id())),
+            who: env::var("LEASE_IDENTITY").unwrap_or_else(|_| format!("pid-{}", std::process::id())),
             token: env::var("LEASE_TOKEN").unwrap_or_else(|_| "-".to_owned()),
             every: Duration::from_millis(10),
             ignore_term: false,
@@ -219,19 +191,11 @@ impl Options {
             let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
             options.set(&flag, value)?;
         }
-        if options.log_dir.is_empty() {
-            Err("--log-dir is required".to_owned())
-        } else {
-            Ok(options)
-        }
+        if options.log_dir.is_empty() { Err("--log-dir is required".to_owned()) } else { Ok(options) }
     }
 
     fn set(&mut self, flag: &str, value: String) -> Result<(), String> {
-        let number = || {
-            value
-                .parse::<u32>()
-                .map_err(|_| format!("{flag} needs a number, not {value}"))
-        };
+        let number = || value.parse::<u32>().map_err(|_| format!("{flag} needs a number, not {value}"));
         let millis = || number().map(|ms| Duration::from_millis(u64::from(ms)));
         match flag {
             "--log-dir" => self.log_dir = value,
@@ -241,9 +205,7 @@ impl Options {
             "--exit-after-ms" => self.exit_after = Some(millis()?),
             "--limit-ms" => self.limit = millis()?,
             "--exit-code" => {
-                self.exit_code = value
-                    .parse()
-                    .map_err(|_| format!("{flag} needs 0 to 255, not {value}"))?
+                self.exit_code = value.parse().map_err(|_| format!("{flag} needs 0 to 255, not {value}"))?;
             }
             "--children" => self.children = number()?,
             "--sessions" => self.sessions = number()?,
