@@ -91,7 +91,7 @@ impl fmt::Display for RequestId {
 
 /// Numbers the terms of one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TermId(pub(super) u64);
+pub struct TermId(pub(crate) u64);
 
 impl fmt::Display for TermId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -299,6 +299,8 @@ pub enum Reason {
     Shutdown,
     /// The work ended by itself.
     WorkEnded,
+    /// The driver of the election has failed. No machine says this; its driver does.
+    DriverEnded,
 }
 
 impl Reason {
@@ -317,6 +319,7 @@ impl Reason {
             Self::HandedOver => "handed_over",
             Self::Shutdown => "shutdown",
             Self::WorkEnded => "work_ended",
+            Self::DriverEnded => "driver_ended",
         }
     }
 
