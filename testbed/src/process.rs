@@ -74,6 +74,9 @@ struct Output {
 impl Program {
     /// Starts the command in its own process group, its output recorded and its input a pipe that stays open.
     ///
+    /// It and its descendants see `TESTBED_EXIT_ON_STDIN_EOF=1`: the worker and the Go programs end with the input
+    /// that they inherit, so a program between them and the test has to pass it on.
+    ///
     /// # Errors
     /// What the system says when the program cannot be started.
     pub fn spawn(mut command: Command) -> io::Result<Self> {
