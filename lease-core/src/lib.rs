@@ -1,11 +1,13 @@
 //! Leader election as a state machine over a pluggable lock.
 
+mod elector;
 mod fence;
 mod lock;
 mod record;
 mod time;
 mod timing;
 
+pub use elector::*;
 pub use fence::*;
 pub use lock::*;
 pub use record::*;

@@ -123,7 +123,7 @@ impl Timing {
 
     /// How many renewals a holder writes in a day.
     pub fn writes_per_day(&self) -> u64 {
-        u64::try_from(Duration::from_secs(86_400).as_nanos() / self.retry_period.as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(Duration::from_hours(24).as_nanos() / self.retry_period.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Whether a kind of store can carry these durations.
@@ -268,7 +268,7 @@ impl Timing {
                 renew: Pretty(self.renew_deadline),
                 retry: Pretty(self.retry_period),
                 renew_min: Pretty(2 * self.retry_period + Duration::from_millis(1)),
-                retry_max: Pretty(floor((self.renew_deadline - Duration::from_nanos(1)) / 2)),
+                retry_max: Pretty(floor(self.renew_deadline.saturating_sub(Duration::from_nanos(1)) / 2)),
             });
         }
         if self.attempt_timeout >= self.renew_deadline {

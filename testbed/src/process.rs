@@ -291,10 +291,21 @@ pub fn signal_process(id: u32, signal: Signal) -> io::Result<()> {
 
 /// Whether the process runs or is stopped; one that waits to be reaped is not alive.
 pub fn is_alive(id: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    state(id).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Whether the process is stopped, all threads of it: SIGSTOP takes a moment to arrive everywhere.
+pub fn is_stopped(id: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { return false };
+    let threads = threads.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    threads.into_iter().all(|thread: u32| state(thread) == Some('T'))
+}
+
+/// The state of a process or thread as the kernel abbreviates it.
+fn state(id: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // The state follows the name, which is in parentheses and may hold any others.
-    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
 /// Looks at `happened` every 5 ms until it is true or the time is up; says which.

@@ -24,7 +24,7 @@ pub use etcd::Etcd;
 
 use crate::build::{BuildError, Go};
 use crate::http::NoAnswer;
-use crate::process::{Signal, signal_process, wait_until};
+use crate::process::{Signal, is_stopped, signal_process, wait_until};
 use crate::{boottime_ns, build};
 
 /// Why a server does not run.
@@ -190,6 +190,13 @@ impl Server {
         }
     }
 
+    /// Stops it and returns when all of it stands still.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        let id = self.id().expect("it was signalled a line above");
+        assert!(wait_until(STOPPED_WITHIN, || is_stopped(id)), "{} does not stop", self.program);
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let child = self.lock();
         let child = child.as_ref().expect("a test signals a server that it has not killed");
@@ -258,4 +265,5 @@ const PORT_COUNT: u64 = 20_000;
 const PORT_TRIES_MAX: usize = 20;
 const PORT_IS_TAKEN: &str = "address already in use";
 const READY_WITHIN: Duration = Duration::from_secs(90);
+const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 const LOG_TAIL_LINES: usize = 30;

@@ -7,6 +7,8 @@ package lifeline
 import (
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 )
 
 // Hold watches standard input when TESTBED_EXIT_ON_STDIN_EOF=1. At its end it removes the folder named by
@@ -16,6 +18,9 @@ func Hold() {
 	if os.Getenv("TESTBED_EXIT_ON_STDIN_EOF") != "1" {
 		return
 	}
+	// A process that is stopped when its starter dies gets a hangup as it is continued: it would end before the
+	// folder is gone.
+	signal.Ignore(syscall.SIGHUP)
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		if folder := os.Getenv("TESTBED_REMOVE_AT_EOF"); folder != "" {
