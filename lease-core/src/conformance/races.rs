@@ -72,23 +72,21 @@ async fn add_one(lock: &impl ResourceLock, racer: usize) -> Checked {
 }
 
 /// Five writers at once: updates from what was seen, or creates where nothing was.
-async fn race<H: Harness>(
-    lease: &Lease<H>,
-    round: u32,
-    seen: Option<[Versioned; 2]>,
-) -> Result<Vec<Result<Versioned, LockError>>, Violation> {
+async fn race<H: Harness>(lease: &Lease<H>, round: u32, seen: Option<[Versioned; 2]>) -> Result<Answers, Violation> {
     let start = Arc::new(Barrier::new(RACER_COUNT as usize));
     let mut tasks = JoinSet::new();
     for (racer, lock) in handles(lease).into_iter().enumerate() {
         let seen = seen.as_ref().map(|seen| seen[racer % 2].clone());
-        let record = held(&format!("racer-{racer}"), round);
+        // Another holder in each round, so that no write is a mere renewal.
+        let record = held(&format!("racer-{racer}-of-round-{round}"), round);
         let start = start.clone();
         tasks.spawn(async move {
             start.wait().await;
-            match seen {
+            let answer = match seen {
                 Some(seen) => lock.update(&seen, &record).await,
                 None => lock.create(&record).await,
-            }
+            };
+            (record, answer)
         });
     }
     let mut answers = Vec::new();
@@ -98,11 +96,14 @@ async fn race<H: Harness>(
     Ok(answers)
 }
 
-async fn judge<H: Harness>(lease: &Lease<H>, round: u32, answers: Vec<Result<Versioned, LockError>>) -> Checked {
+/// The answers of one round, each with what was to be written.
+type Answers = Vec<(LeaseRecord, Result<Versioned, LockError>)>;
+
+async fn judge<H: Harness>(lease: &Lease<H>, round: u32, answers: Answers) -> Checked {
     let mut winners = Vec::new();
-    for answer in answers {
+    for (record, answer) in answers {
         match answer {
-            Ok(versioned) => winners.push(versioned),
+            Ok(_) => winners.push(record),
             Err(error) if error.kind() == LockErrorKind::Conflict => {}
             Err(error) => return Err(error.into()),
         }
@@ -110,8 +111,8 @@ async fn judge<H: Harness>(lease: &Lease<H>, round: u32, answers: Vec<Result<Ver
     let [winner] = &winners[..] else {
         return Err(Violation::new(format!("round {round} has {} winners: {winners:?}", winners.len())));
     };
-    let found = read(&lease.one).await?;
-    ensure!(found.record == winner.record, "round {round} was won by {winner:?}, and a read shows {found:?}");
+    let found = read(&lease.one).await?.record;
+    ensure!(found == *winner, "round {round} was won with {winner:?}, and a read shows {found:?}");
     Ok(())
 }
 

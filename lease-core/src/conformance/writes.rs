@@ -66,7 +66,7 @@ pub async fn a_stale_version_conflicts_and_changes_nothing<H: Harness>(_: &H, le
     for behind in 1..=3 {
         let current = overwrite(&lease.two, &held("two", behind)).await?;
         for (lock, seen) in [&lease.one, &lease.two].into_iter().zip(&stale) {
-            let what = format!("an update from {behind} versions behind");
+            let what = format!("an update that is {behind} behind");
             refused(&what, lock.update(seen, &held("late", 99)).await, &[LockErrorKind::Conflict])?;
             let after = read(&lease.two).await?;
             ensure!(after == current, "{what} was refused, and left {after:?} in place of {current:?}");

@@ -1,5 +1,7 @@
 //! The conformance suite on the lock in memory.
 
+mod broken;
+mod faults;
 mod harness;
 
 mod fine {
