@@ -103,6 +103,7 @@ impl MemoryStore {
         self.with(|state| {
             let mut edited = state.data.objects.get(name)?.clone();
             change(&mut edited.record);
+            edited.readable = true;
             Some(state.replace(name, edited))
         })
     }
@@ -131,7 +132,7 @@ impl MemoryStore {
         })
     }
 
-    /// Makes the record unreadable to every lock until somebody overwrites it; false when there is no such lease.
+    /// Makes the record unreadable to every lock until somebody overwrites or edits it; false when there is no such lease.
     pub fn corrupt(&self, name: &str) -> bool {
         self.with(|state| {
             let Some(object) = state.data.objects.get(name).cloned() else { return false };
