@@ -1,5 +1,7 @@
 //! Leader election as a state machine over a pluggable lock.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod elector;
 mod fence;
 mod lock;
