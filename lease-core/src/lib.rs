@@ -11,6 +11,8 @@
 //! that compares [`FencingToken`]s with a [`FenceGate`] refuses the late writes of a former leader.
 
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod election;
 mod elector;
 mod fence;

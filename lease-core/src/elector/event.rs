@@ -64,7 +64,7 @@ pub struct Failure {
     /// How long the store asked to be left alone.
     pub retry_after: Option<Duration>,
     /// The version of a record that cannot be understood.
-    pub unreadable: Option<Versioned>,
+    pub unreadable: Option<Box<Versioned>>,
 }
 
 impl From<LockErrorKind> for Failure {
@@ -75,7 +75,11 @@ impl From<LockErrorKind> for Failure {
 
 impl From<&LockError> for Failure {
     fn from(error: &LockError) -> Self {
-        Self { kind: error.kind(), retry_after: error.retry_after(), unreadable: error.unreadable().cloned() }
+        Self {
+            kind: error.kind(),
+            retry_after: error.retry_after(),
+            unreadable: error.unreadable().cloned().map(Box::new),
+        }
     }
 }
 
