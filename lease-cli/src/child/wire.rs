@@ -204,13 +204,13 @@ impl Wire {
         let flags = flags | RecvFlags::CMSG_CLOEXEC;
         let received = loop {
             match recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags) {
-                Err(Errno::INTR) => {}
+                // A peer that died with a message of ours unread shows as a reset, once; what it said
+                // before is still to be read after that.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
                 other => break other,
             }
         };
         match received {
-            // A peer that died with our message unread shows as a reset.
-            Err(Errno::CONNRESET) => return Ok(Received::Closed),
             Err(Errno::AGAIN) => return Ok(Received::Nothing),
             Err(error) => return Err(error.into()),
             Ok(message) if message.bytes == 0 => return Ok(Received::Closed),
@@ -290,6 +290,17 @@ mod tests {
         rustix::io::write(&writer, b"x").expect("somebody holds the other end");
         let mut byte = [0];
         assert_eq!(rustix::io::read(&descriptor, &mut byte).expect("readable"), 1);
+    }
+
+    #[test]
+    fn the_last_report_is_heard_although_its_sender_left_an_order_unread() {
+        let (ours, theirs) = Wire::pair().expect("a pair");
+        let theirs = Wire(theirs);
+        theirs.report(Report::Gone).expect("sent");
+        ours.order(Order::Kill, None).expect("sent");
+        drop(theirs);
+        assert!(matches!(ours.next_report().expect("looked"), Received::Message(Report::Gone, None)));
+        assert!(matches!(ours.next_report().expect("looked"), Received::Closed));
     }
 
     #[test]
