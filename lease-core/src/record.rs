@@ -105,11 +105,7 @@ impl HolderIdentity {
 /// Control characters are escaped, because anybody may have written the record.
 impl fmt::Display for HolderIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.chars().any(char::is_control) {
-            write!(f, "{}", self.0.escape_debug())
-        } else {
-            f.pad(&self.0)
-        }
+        if self.0.chars().any(char::is_control) { write!(f, "{}", self.0.escape_debug()) } else { f.pad(&self.0) }
     }
 }
 

@@ -1,0 +1,288 @@
+//! What a candidate knows of the record, and from when on it may take it: rules R2, R6 and R12.
+//!
+//! Here is every decision about *others*. Nothing is decided by wall time or by what a watch says
+//! alone: a wrong or missing hint can only make the wait longer.
+
+use std::time::Duration;
+
+use crate::record::{HolderIdentity, LeaseRecord, Versioned};
+use crate::time::Instant;
+use crate::timing::Timing;
+
+/// The record as last seen, and the wait that it imposes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct View {
+    pub(super) found: Found,
+    /// When the wait that `wait_until` ends began: the receipt that first showed this renewal.
+    pub(super) since: Instant,
+    /// From when on the record may be replaced, or created.
+    pub(super) wait_until: Instant,
+    /// Whether a change without a renewal has already restarted the wait for this renew time.
+    restarted: bool,
+    /// Whether a holder that may still act was seen, and not seen to release.
+    live_seen: bool,
+    /// How long the others of the last live record wait.
+    live_wait: Duration,
+    /// The highest revision of any reply; hints do not count.
+    pub(super) revision_max: Option<u128>,
+}
+
+/// What is known to be stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Found {
+    /// Nothing was read yet.
+    Unread,
+    /// There is no record.
+    Absent {
+        /// The transitions of the record that was there before.
+        transitions_before: Option<u32>,
+    },
+    /// There is this record.
+    Present {
+        seen: Versioned,
+        /// Whether the wait ended before it began.
+        free: Option<Free>,
+        /// Whether the record could not be understood.
+        malformed: bool,
+    },
+}
+
+/// Why a record may be replaced at first sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Free {
+    /// Its holder released it.
+    Released,
+    /// It was never held.
+    Untouched,
+}
+
+impl View {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            found: Found::Unread,
+            since: now,
+            wait_until: now,
+            restarted: false,
+            live_seen: false,
+            live_wait: Duration::ZERO,
+            revision_max: None,
+        }
+    }
+
+    pub(super) fn seen(&self) -> Option<&Versioned> {
+        match &self.found {
+            Found::Present { seen, .. } => Some(seen),
+            _ => None,
+        }
+    }
+
+    pub(super) fn holder(&self) -> Option<&HolderIdentity> {
+        self.seen()?.record.holder.as_ref()
+    }
+
+    /// R12: whether a reply shows that the store lost writes that this candidate has seen.
+    pub(super) fn is_regress(&self, revision: Option<u128>) -> bool {
+        matches!((revision, self.revision_max), (Some(revision), Some(max)) if revision < max)
+    }
+
+    /// Whether a hint is older than what is known already.
+    pub(super) fn is_old_news(&self, hinted: &Versioned) -> bool {
+        self.seen().is_some_and(|seen| {
+            seen.version == hinted.version
+                || matches!((hinted.revision, seen.revision), (Some(hint), Some(known)) if hint <= known)
+        })
+    }
+
+    pub(super) fn note_revision(&mut self, revision: Option<u128>) {
+        self.revision_max = self.revision_max.max(revision);
+    }
+
+    /// A read found no record.
+    ///
+    /// A live holder may have renewed, unseen, just before its record vanished, so the wait is a whole
+    /// one from now and not the rest of the last one that was seen.
+    pub(super) fn saw_absence(&mut self, now: Instant) {
+        let transitions_before = match &self.found {
+            Found::Absent { .. } => return,
+            Found::Unread => None,
+            Found::Present { seen, .. } => Some(seen.record.transitions),
+        };
+        if self.live_seen {
+            self.since = now;
+            self.wait_until = self.wait_until.latest(now + self.live_wait);
+        } else {
+            self.wait_until = self.wait_until.latest(now);
+        }
+        self.found = Found::Absent { transitions_before };
+    }
+
+    /// A hint or reply shows a record that can be understood.
+    pub(super) fn saw(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
+        match &self.found {
+            Found::Present { seen: old, malformed: false, .. } if *old == seen => self.keep(seen),
+            Found::Present { seen: old, malformed: false, .. } if same_renewal(&old.record, &seen.record) => {
+                self.saw_change_without_renewal(now, seen, timing);
+            }
+            _ => self.saw_renewal(now, seen, timing),
+        }
+    }
+
+    /// A reply shows a record that cannot be understood: its version is all that tells a renewal.
+    pub(super) fn saw_malformed(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
+        if matches!(&self.found, Found::Present { seen: old, malformed: true, .. } if old.version == seen.version) {
+            return;
+        }
+        self.start_wait(now, wait_for(&seen.record, timing), false);
+        self.live_seen = true;
+        self.found = Found::Present { seen, free: None, malformed: true };
+    }
+
+    /// The same content at, perhaps, another attachment.
+    fn keep(&mut self, newer: Versioned) {
+        if let Found::Present { seen, .. } = &mut self.found {
+            *seen = newer;
+        }
+    }
+
+    /// A new version with the old renew time: a label, a duration, an older record restored. It restarts
+    /// the wait, because a restored record hides renewals; but once, or any stranger could postpone
+    /// takeover for ever. A request to the holder is no change at all.
+    fn saw_change_without_renewal(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
+        let Found::Present { seen: old, free, .. } = &self.found else { return };
+        let only_request = old.record.request != seen.record.request && same_but_request(&old.record, &seen.record);
+        if free.is_none() && !only_request {
+            if !self.restarted {
+                self.restarted = true;
+                self.since = now;
+            }
+            let wait = wait_for(&seen.record, timing);
+            self.wait_until = self.wait_until.latest(self.since + wait);
+            self.live_wait = self.live_wait.max(wait);
+        }
+        // What was free stays free only while it still looks so: an edit may have taken the marks away.
+        if free.is_some() && self.freedom(&seen.record).is_none() {
+            self.saw_renewal(now, seen, timing);
+            return;
+        }
+        self.keep(seen);
+    }
+
+    fn saw_renewal(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
+        let free = self.freedom(&seen.record);
+        let wait = wait_for(&seen.record, timing);
+        let before = self.seen().map(|old| (old.record.renew_time, old.record.transitions));
+        match free {
+            Some(Free::Released) if !self.live_seen || before.is_some() => {
+                self.since = now;
+                self.wait_until = now;
+                self.live_seen = false;
+            }
+            // The object was made anew, by whomever, after a live record had vanished: the wait for
+            // that one still counts.
+            Some(Free::Released | Free::Untouched) => self.wait_until = self.wait_until.latest(now),
+            None if seen.record.holder.is_none() => {
+                // Emptied in another way than by a release. Without an unseen renewal the rest of the
+                // wait is enough; a fresh candidate, or one that missed a renewal, waits a whole one.
+                let missed = before.is_none_or(|(renew_time, _)| renew_time != seen.record.renew_time);
+                if missed || !self.live_seen {
+                    self.start_wait(now, wait, true);
+                }
+                self.live_seen = true;
+            }
+            None => {
+                // A higher count says that somebody acquired in between, so the wait for the one before
+                // was over; otherwise it still counts.
+                let acquired = before.is_some_and(|(_, transitions)| seen.record.transitions > transitions);
+                // Within one term nobody but a stranger lowers the duration, and the holder may not know.
+                let wait = if acquired || !self.live_seen { wait } else { wait.max(self.live_wait) };
+                self.start_wait(now, wait, !acquired);
+                self.live_seen = true;
+            }
+        }
+        self.restarted = false;
+        self.found = Found::Present { seen, free, malformed: false };
+    }
+
+    fn start_wait(&mut self, now: Instant, wait: Duration, keep_rest: bool) {
+        let until = now + wait;
+        self.since = now;
+        self.wait_until = if keep_rest { self.wait_until.latest(until) } else { until };
+        self.live_wait = wait;
+    }
+
+    /// R6: whether this record frees the lease at first sight.
+    fn freedom(&self, record: &LeaseRecord) -> Option<Free> {
+        if record.is_untouched() {
+            return Some(Free::Untouched);
+        }
+        let before = if self.live_seen { self.seen().map(|seen| &seen.record) } else { None };
+        (is_release(record) && before.is_none_or(|live| ends_the_term_of(record, live))).then_some(Free::Released)
+    }
+}
+
+/// R2: how long a record must stay without a renewal before it may be replaced.
+fn wait_for(record: &LeaseRecord, timing: &Timing) -> Duration {
+    record.lease_duration.max(timing.lease_duration())
+}
+
+/// R2: a renewal is a changed renew time or holder.
+fn same_renewal(a: &LeaseRecord, b: &LeaseRecord) -> bool {
+    a.renew_time == b.renew_time && a.holder == b.holder
+}
+
+fn same_but_request(a: &LeaseRecord, b: &LeaseRecord) -> bool {
+    let LeaseRecord {
+        holder,
+        lease_duration,
+        acquire_time,
+        renew_time,
+        transitions,
+        epoch,
+        acquired,
+        released,
+        successor,
+        request: _,
+        strategy,
+    } = a;
+    *holder == b.holder
+        && *lease_duration == b.lease_duration
+        && *acquire_time == b.acquire_time
+        && *renew_time == b.renew_time
+        && *transitions == b.transitions
+        && *epoch == b.epoch
+        && *acquired == b.acquired
+        && *released == b.released
+        && *successor == b.successor
+        && *strategy == b.strategy
+}
+
+/// Whether a record has the form of a release, by us or by a client-go peer.
+///
+/// A peer can erase a record of ours with a release of its own, built on an older observation. Our mark
+/// survives that and no longer fits, so such a record is not a release.
+fn is_release(record: &LeaseRecord) -> bool {
+    let form = record.holder.is_none() && record.renew_time.is_some() && record.lease_duration == RELEASE_DURATION;
+    form && match &record.acquired {
+        Some(acquired) if acquired.transitions >= record.transitions => {
+            acquired.transitions == record.transitions && record.released.as_ref() == Some(acquired)
+        }
+        // Somebody who leaves no marks acquired it since, or nobody who does ever did.
+        _ => true,
+    }
+}
+
+/// Whether a release can be that of the live record that was seen before it, or of a later one.
+fn ends_the_term_of(release: &LeaseRecord, live: &LeaseRecord) -> bool {
+    if release.transitions != live.transitions {
+        return release.transitions > live.transitions;
+    }
+    match &live.acquired {
+        Some(mark) if mark.transitions == live.transitions && live.is_held_by(&mark.identity) => {
+            release.released.as_ref() == Some(mark)
+        }
+        _ => true,
+    }
+}
+
+/// The duration that a release writes, as client-go's does.
+pub(super) const RELEASE_DURATION: Duration = Duration::from_secs(1);

@@ -1,0 +1,557 @@
+//! The durations of an election, checked against each other once, so that an unsafe set cannot exist.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::lock::Constraints;
+
+/// Three durations, the bounds that go with them, and what follows from them.
+///
+/// The letters are those of the protocol: `D` lease duration, `H` renew deadline, `P` retry period,
+/// `S` stop timeout, `rho` the bound on the error of a clock's rate. Two candidates never act at once as
+/// long as `H + S <= D * (1 - rho) / (1 + rho)`; a `Timing` that breaks this cannot be built.
+///
+/// The default is 15 s / 10 s / 2 s, as client-go's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Timing {
+    lease_duration: Duration,
+    renew_deadline: Duration,
+    retry_period: Duration,
+    attempt_timeout: Duration,
+    stop_timeout: Duration,
+    drain_max: Duration,
+    rate_error_ppm: u32,
+}
+
+impl Timing {
+    /// The three durations, with the defaults for the rest.
+    pub fn new(
+        lease_duration: Duration,
+        renew_deadline: Duration,
+        retry_period: Duration,
+    ) -> Result<Self, TimingError> {
+        Self::builder(lease_duration, renew_deadline, retry_period).build()
+    }
+
+    /// The three durations, with the rest to be set.
+    pub fn builder(lease_duration: Duration, renew_deadline: Duration, retry_period: Duration) -> TimingBuilder {
+        TimingBuilder {
+            lease_duration,
+            renew_deadline,
+            retry_period,
+            attempt_timeout: None,
+            stop_timeout: None,
+            drain_max: DRAIN_MAX_DEFAULT,
+            rate_error_ppm: RATE_ERROR_PPM_DEFAULT,
+        }
+    }
+
+    /// `D`: how long the others wait after the last renewal they saw.
+    pub fn lease_duration(&self) -> Duration {
+        self.lease_duration
+    }
+
+    /// `H`: how long one acknowledged write lets the holder act, from when it was sent.
+    pub fn renew_deadline(&self) -> Duration {
+        self.renew_deadline
+    }
+
+    /// `P`: the pace of renewals, and of a standby that cannot watch.
+    pub fn retry_period(&self) -> Duration {
+        self.retry_period
+    }
+
+    /// After how long a request without an answer is abandoned.
+    pub fn attempt_timeout(&self) -> Duration {
+        self.attempt_timeout
+    }
+
+    /// `S`: how long the work may go on after its hold has ended, the lateness of the stop signal included.
+    pub fn stop_timeout(&self) -> Duration {
+        self.stop_timeout
+    }
+
+    /// How long a graceful stop may take, while the lease is still being renewed.
+    pub fn drain_max(&self) -> Duration {
+        self.drain_max
+    }
+
+    /// `rho` in parts per million.
+    pub fn rate_error_ppm(&self) -> u32 {
+        self.rate_error_ppm
+    }
+
+    /// When rivals may act at the earliest, after the send of the last acknowledged write and on the
+    /// holder's own clock: `D * (1 - rho) / (1 + rho)`. All work must have stopped by then.
+    pub fn fence(&self) -> Duration {
+        scale_down(self.lease_duration, self.rate_error_ppm)
+    }
+
+    /// The largest stop timeout that these durations leave room for.
+    pub fn stop_timeout_max(&self) -> Duration {
+        self.fence().saturating_sub(self.renew_deadline)
+    }
+
+    /// The longest outage of the backend that surely ends no term: `H - P - attempt timeout`.
+    pub fn outage_survived(&self) -> Duration {
+        self.renew_deadline.saturating_sub(self.retry_period + self.attempt_timeout)
+    }
+
+    /// How many writes, the acknowledged one included, are sent within one hold.
+    pub fn attempts_per_hold(&self) -> u32 {
+        let attempts = self.renew_deadline.as_nanos().div_ceil(self.retry_period.as_nanos());
+        u32::try_from(attempts).unwrap_or(u32::MAX)
+    }
+
+    /// The longest time without a leader after a crash, with a healthy backend and a live candidate:
+    /// `D / (1 - rho) + 3 P + 2 attempt timeouts`.
+    pub fn crash_takeover_worst(&self) -> Duration {
+        let wait_ns = self.lease_duration.as_nanos() * u128::from(PPM) / u128::from(PPM - self.rate_error_ppm);
+        saturating_nanos(wait_ns) + 3 * self.retry_period + 2 * self.attempt_timeout
+    }
+
+    /// The longest time without a leader after a release, with a healthy backend and a live candidate
+    /// that polls; one that watches takes over in about one round trip.
+    pub fn graceful_takeover_worst(&self) -> Duration {
+        self.retry_period + 2 * self.attempt_timeout
+    }
+
+    /// By what factor two clocks' rates may differ without an overlap: `D / (H + S)`.
+    pub fn clock_ratio_tolerated(&self) -> f64 {
+        self.lease_duration.as_secs_f64() / (self.renew_deadline + self.stop_timeout).as_secs_f64()
+    }
+
+    /// How many renewals a holder writes in a day.
+    pub fn writes_per_day(&self) -> u64 {
+        u64::try_from(Duration::from_hours(24).as_nanos() / self.retry_period.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether a kind of store can carry these durations.
+    pub fn check(&self, constraints: &Constraints) -> Result<(), TimingError> {
+        if constraints.whole_second_durations && self.lease_duration.subsec_nanos() != 0 {
+            let below = Duration::from_secs(self.lease_duration.as_secs());
+            return Err(TimingError::NotWholeSeconds {
+                lease: Pretty(self.lease_duration),
+                below: Pretty(below.max(Duration::from_secs(1))),
+                above: Pretty(below + Duration::from_secs(1)),
+            });
+        }
+        if self.retry_period < constraints.renew_time_tick {
+            return Err(TimingError::RetryBelowTick {
+                retry: Pretty(self.retry_period),
+                tick: Pretty(constraints.renew_time_tick),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(15), Duration::from_secs(10), Duration::from_secs(2))
+            .expect("the default durations satisfy the inequality")
+    }
+}
+
+/// The three durations and the derived figures, as every front end prints them.
+impl fmt::Display for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}/{}/{}: stop budget {}, survives a backend outage of {}, {} attempts in a hold, crash takeover \
+             at worst {}, graceful takeover at worst {}, clock rates may differ by {:.1} %, {} writes a day",
+            Pretty(self.lease_duration),
+            Pretty(self.renew_deadline),
+            Pretty(self.retry_period),
+            Pretty(self.stop_timeout),
+            Pretty(self.outage_survived()),
+            self.attempts_per_hold(),
+            Pretty(self.crash_takeover_worst()),
+            Pretty(self.graceful_takeover_worst()),
+            (self.clock_ratio_tolerated() - 1.0) * 100.0,
+            self.writes_per_day(),
+        )
+    }
+}
+
+/// Durations on their way to a [`Timing`].
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct TimingBuilder {
+    lease_duration: Duration,
+    renew_deadline: Duration,
+    retry_period: Duration,
+    attempt_timeout: Option<Duration>,
+    stop_timeout: Option<Duration>,
+    drain_max: Duration,
+    rate_error_ppm: u32,
+}
+
+impl TimingBuilder {
+    /// After how long a request is abandoned; by default the retry period. Too small, and slow answers
+    /// are thrown away; too large, and one lost packet costs most of a hold.
+    pub fn attempt_timeout(self, attempt_timeout: Duration) -> Self {
+        Self { attempt_timeout: Some(attempt_timeout), ..self }
+    }
+
+    /// How long the work may go on after its hold has ended; by default all the room there is, less 250 ms.
+    pub fn stop_timeout(self, stop_timeout: Duration) -> Self {
+        Self { stop_timeout: Some(stop_timeout), ..self }
+    }
+
+    /// How long a graceful stop may take; by default 25 s, below the 30 s after which Kubernetes kills.
+    pub fn drain_max(self, drain_max: Duration) -> Self {
+        Self { drain_max, ..self }
+    }
+
+    /// The bound on the error of a clock's rate, in parts per million; by default 10,000, which is 1 %.
+    pub fn rate_error_ppm(self, rate_error_ppm: u32) -> Self {
+        Self { rate_error_ppm, ..self }
+    }
+
+    /// Checks every relation between the durations.
+    pub fn build(self) -> Result<Timing, TimingError> {
+        let timing = Timing {
+            lease_duration: self.lease_duration,
+            renew_deadline: self.renew_deadline,
+            retry_period: self.retry_period,
+            attempt_timeout: self.attempt_timeout.unwrap_or(self.retry_period),
+            stop_timeout: Duration::ZERO,
+            drain_max: self.drain_max,
+            rate_error_ppm: self.rate_error_ppm,
+        };
+        timing.check_ranges()?;
+        timing.check_relations()?;
+        let room = timing.stop_timeout_max();
+        let stop_timeout = self.stop_timeout.unwrap_or(room.saturating_sub(STOP_MARGIN));
+        if stop_timeout > room || stop_timeout.is_zero() {
+            return Err(timing.no_room_to_stop(self.stop_timeout));
+        }
+        Ok(Timing { stop_timeout, ..timing })
+    }
+}
+
+impl Timing {
+    fn check_ranges(&self) -> Result<(), TimingError> {
+        for (what, value) in [
+            ("lease duration", self.lease_duration),
+            ("renew deadline", self.renew_deadline),
+            ("retry period", self.retry_period),
+            ("attempt timeout", self.attempt_timeout),
+        ] {
+            if value < SHORTEST {
+                return Err(TimingError::TooShort { what, value: Pretty(value), min: Pretty(SHORTEST) });
+            }
+        }
+        for (what, value) in [("lease duration", self.lease_duration), ("drain timeout", self.drain_max)] {
+            if value > LONGEST {
+                return Err(TimingError::TooLong { what, value: Pretty(value), max: Pretty(LONGEST) });
+            }
+        }
+        if self.rate_error_ppm > RATE_ERROR_PPM_MAX {
+            return Err(TimingError::RateError { ppm: self.rate_error_ppm, max: RATE_ERROR_PPM_MAX });
+        }
+        Ok(())
+    }
+
+    fn check_relations(&self) -> Result<(), TimingError> {
+        if self.renew_deadline >= self.lease_duration {
+            return Err(TimingError::RenewNotShorter {
+                renew: Pretty(self.renew_deadline),
+                lease: Pretty(self.lease_duration),
+                renew_max: Pretty(floor(self.fence().saturating_sub(2 * STOP_MARGIN))),
+                lease_min: Pretty(self.lease_duration_min()),
+            });
+        }
+        if self.renew_deadline <= 2 * self.retry_period {
+            return Err(TimingError::TooFewAttempts {
+                renew: Pretty(self.renew_deadline),
+                retry: Pretty(self.retry_period),
+                renew_min: Pretty(2 * self.retry_period + Duration::from_millis(1)),
+                retry_max: Pretty(floor(self.renew_deadline.saturating_sub(Duration::from_nanos(1)) / 2)),
+            });
+        }
+        if self.attempt_timeout >= self.renew_deadline {
+            return Err(TimingError::AttemptTooLong {
+                attempt: Pretty(self.attempt_timeout),
+                renew: Pretty(self.renew_deadline),
+                max: Pretty(self.renew_deadline / 3),
+            });
+        }
+        Ok(())
+    }
+
+    fn no_room_to_stop(&self, asked: Option<Duration>) -> TimingError {
+        let room = self.stop_timeout_max();
+        match asked {
+            Some(stop) if !room.is_zero() => TimingError::StopTimeout {
+                stop: Pretty(stop),
+                max: Pretty(floor(room)),
+                renew: Pretty(self.renew_deadline),
+            },
+            _ => TimingError::NoRoomToStop {
+                renew: Pretty(self.renew_deadline),
+                fence: Pretty(floor(self.fence())),
+                lease: Pretty(self.lease_duration),
+                renew_max: Pretty(floor(self.fence().saturating_sub(2 * STOP_MARGIN))),
+                lease_min: Pretty(self.lease_duration_min()),
+            },
+        }
+    }
+
+    /// The shortest lease, in whole seconds, that leaves this renew deadline some room to stop.
+    fn lease_duration_min(&self) -> Duration {
+        let needed_ns = (self.renew_deadline + 2 * STOP_MARGIN).as_nanos();
+        let lease_ns = needed_ns * u128::from(PPM + self.rate_error_ppm) / u128::from(PPM - self.rate_error_ppm);
+        Duration::from_secs(u64::try_from(lease_ns.div_ceil(1_000_000_000)).unwrap_or(u64::MAX))
+    }
+}
+
+/// Why durations cannot go together. Every message names both numbers and the nearest valid ones.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TimingError {
+    /// A duration is zero or too close to it.
+    #[error("{what} {value} must be at least {min}")]
+    TooShort {
+        /// Which duration.
+        what: &'static str,
+        /// Its value.
+        value: Pretty,
+        /// The least.
+        min: Pretty,
+    },
+    /// A duration is longer than a Lease can store.
+    #[error("{what} {value} must be at most {max}")]
+    TooLong {
+        /// Which duration.
+        what: &'static str,
+        /// Its value.
+        value: Pretty,
+        /// The most.
+        max: Pretty,
+    },
+    /// The holder would act longer than the others wait.
+    #[error(
+        "renew deadline {renew} must be shorter than lease duration {lease}; use a renew deadline of at most {renew_max} or a lease duration of at least {lease_min}"
+    )]
+    RenewNotShorter {
+        /// The renew deadline.
+        renew: Pretty,
+        /// The lease duration.
+        lease: Pretty,
+        /// The longest renew deadline for this lease duration.
+        renew_max: Pretty,
+        /// The shortest lease duration for this renew deadline.
+        lease_min: Pretty,
+    },
+    /// The work could not stop before the others may act.
+    #[error(
+        "renew deadline {renew} leaves no time to stop before {fence}, when others may act on a lease duration of {lease}; use a renew deadline of at most {renew_max} or a lease duration of at least {lease_min}"
+    )]
+    NoRoomToStop {
+        /// The renew deadline.
+        renew: Pretty,
+        /// When others may act, less the error of the clocks.
+        fence: Pretty,
+        /// The lease duration.
+        lease: Pretty,
+        /// The longest renew deadline for this lease duration.
+        renew_max: Pretty,
+        /// The shortest lease duration for this renew deadline.
+        lease_min: Pretty,
+    },
+    /// The stop timeout does not fit between the hold and the others' takeover.
+    #[error(
+        "stop timeout {stop} must be above zero and at most {max}, the time that a renew deadline of {renew} leaves"
+    )]
+    StopTimeout {
+        /// The stop timeout.
+        stop: Pretty,
+        /// The longest that fits.
+        max: Pretty,
+        /// The renew deadline.
+        renew: Pretty,
+    },
+    /// One or two lost requests would end a term.
+    #[error(
+        "renew deadline {renew} must be longer than two retry periods of {retry}, so that three attempts fit; use a renew deadline of at least {renew_min} or a retry period of at most {retry_max}"
+    )]
+    TooFewAttempts {
+        /// The renew deadline.
+        renew: Pretty,
+        /// The retry period.
+        retry: Pretty,
+        /// The shortest renew deadline for this retry period.
+        renew_min: Pretty,
+        /// The longest retry period for this renew deadline.
+        retry_max: Pretty,
+    },
+    /// One request could use up a whole hold.
+    #[error("attempt timeout {attempt} must be shorter than renew deadline {renew}; use at most {max}")]
+    AttemptTooLong {
+        /// The attempt timeout.
+        attempt: Pretty,
+        /// The renew deadline.
+        renew: Pretty,
+        /// A third of the renew deadline.
+        max: Pretty,
+    },
+    /// The bound on the clocks is not credible.
+    #[error("clock rate error {ppm} ppm must be at most {max} ppm")]
+    RateError {
+        /// The bound that was asked for.
+        ppm: u32,
+        /// The largest.
+        max: u32,
+    },
+    /// The store keeps whole seconds only, and truncating would let others in early.
+    #[error("lease duration {lease} must be whole seconds on this backend; use {below} or {above}")]
+    NotWholeSeconds {
+        /// The lease duration.
+        lease: Pretty,
+        /// The next shorter one.
+        below: Pretty,
+        /// The next longer one.
+        above: Pretty,
+    },
+    /// Other clients of the store could not tell two renewals apart.
+    #[error(
+        "retry period {retry} must be at least {tick} on this backend, whose clients compare renew times in steps of {tick}"
+    )]
+    RetryBelowTick {
+        /// The retry period.
+        retry: Pretty,
+        /// The least step of renew times.
+        tick: Pretty,
+    },
+}
+
+/// A duration as people write it: `15s`, `1m30s`, `2.5s`, `500ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pretty(pub Duration);
+
+impl fmt::Display for Pretty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let duration = self.0;
+        if duration < Duration::from_secs(60) {
+            return write!(f, "{duration:?}");
+        }
+        let (hours, minutes) = (duration.as_secs() / 3600, duration.as_secs() / 60 % 60);
+        let rest = Duration::new(duration.as_secs() % 60, duration.subsec_nanos());
+        if hours > 0 {
+            write!(f, "{hours}h")?;
+        }
+        if minutes > 0 {
+            write!(f, "{minutes}m")?;
+        }
+        if rest.is_zero() { Ok(()) } else { write!(f, "{rest:?}") }
+    }
+}
+
+/// `duration * (1 - rho) / (1 + rho)`, rounded down.
+fn scale_down(duration: Duration, rate_error_ppm: u32) -> Duration {
+    saturating_nanos(duration.as_nanos() * u128::from(PPM - rate_error_ppm) / u128::from(PPM + rate_error_ppm))
+}
+
+/// Rounds down to a millisecond, for suggestions that people can type.
+fn floor(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn saturating_nanos(ns: u128) -> Duration {
+    Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+}
+
+const PPM: u32 = 1_000_000;
+/// Crystals err by about 200 ppm and the production clock is not slewed; the rest is margin.
+const RATE_ERROR_PPM_DEFAULT: u32 = 10_000;
+/// Beyond a fifth the machine is broken, and the inequality would ask for absurd durations.
+const RATE_ERROR_PPM_MAX: u32 = 200_000;
+/// Kept free between the default stop timeout and the moment others may act.
+const STOP_MARGIN: Duration = Duration::from_millis(250);
+/// Kubernetes kills a pod 30 s after it asked it to stop; the release should come before that.
+const DRAIN_MAX_DEFAULT: Duration = Duration::from_secs(25);
+/// Below this, scheduling delays are larger than the durations.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// The longest lease duration that a Lease can store.
+const LONGEST: Duration = Duration::from_secs(i32::MAX as u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn message(lease_ms: u64, renew_ms: u64, retry_ms: u64) -> String {
+        Timing::new(ms(lease_ms), ms(renew_ms), ms(retry_ms)).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn the_default_leaves_the_documented_room() {
+        let timing = Timing::default();
+        assert_eq!(timing.fence(), Duration::from_nanos(14_702_970_297));
+        assert_eq!(timing.stop_timeout(), Duration::from_nanos(4_452_970_297));
+        assert_eq!(timing.outage_survived(), Duration::from_secs(6));
+        assert_eq!(timing.attempts_per_hold(), 5);
+        assert_eq!(timing.writes_per_day(), 43_200);
+        assert_eq!(
+            timing.to_string(),
+            "15s/10s/2s: stop budget 4.452970297s, survives a backend outage of 6s, 5 attempts in a hold, \
+             crash takeover at worst 25.151515151s, graceful takeover at worst 6s, clock rates may differ by 3.8 %, \
+             43200 writes a day"
+        );
+    }
+
+    #[test]
+    fn the_inequality_is_exact() {
+        let edge = Timing::default().stop_timeout_max();
+        let at = |stop| Timing::builder(ms(15_000), ms(10_000), ms(2_000)).stop_timeout(stop).build();
+        assert!(at(edge).is_ok());
+        assert!(matches!(at(edge + Duration::from_nanos(1)), Err(TimingError::StopTimeout { .. })));
+        assert!(matches!(at(Duration::ZERO), Err(TimingError::StopTimeout { .. })));
+    }
+
+    #[test]
+    fn refusals_name_both_numbers_and_the_nearest_valid_ones() {
+        assert_eq!(
+            message(15_000, 15_000, 2_000),
+            "renew deadline 15s must be shorter than lease duration 15s; use a renew deadline of at most 14.202s \
+             or a lease duration of at least 16s"
+        );
+        assert_eq!(
+            message(3_000, 2_900, 1_000),
+            "renew deadline 2.9s leaves no time to stop before 2.94s, when others may act on a lease duration of 3s; \
+             use a renew deadline of at most 2.44s or a lease duration of at least 4s"
+        );
+        assert_eq!(
+            message(15_000, 10_000, 5_000),
+            "renew deadline 10s must be longer than two retry periods of 5s, so that three attempts fit; \
+             use a renew deadline of at least 10.001s or a retry period of at most 4.999s"
+        );
+        assert_eq!(message(15_000, 10_000, 0), "retry period 0ns must be at least 1ms");
+        let long = Timing::new(Duration::MAX, ms(10_000), ms(2_000)).expect_err("too long");
+        assert!(long.to_string().ends_with("must be at most 596523h14m7s"), "{long}");
+    }
+
+    #[test]
+    fn suggestions_are_themselves_valid() {
+        for (lease, renew, retry) in
+            [(15_000, 14_202, 2_000), (16_000, 15_000, 2_000), (3_000, 2_440, 1_000), (15_000, 10_001, 5_000)]
+        {
+            assert!(Timing::new(ms(lease), ms(renew), ms(retry)).is_ok(), "{lease}/{renew}/{retry}");
+        }
+    }
+
+    #[test]
+    fn a_lease_in_whole_seconds_refuses_what_it_would_truncate() {
+        let timing = Timing::new(ms(1_900), ms(1_000), ms(300)).expect("fine elsewhere");
+        assert!(timing.check(&Constraints::FINE).is_ok());
+        let error = timing.check(&Constraints::WHOLE_SECONDS).expect_err("truncated");
+        assert_eq!(error.to_string(), "lease duration 1.9s must be whole seconds on this backend; use 1s or 2s");
+        let fast = Timing::new(ms(4_000), ms(2_500), ms(500)).expect("fine elsewhere");
+        assert!(matches!(fast.check(&Constraints::WHOLE_SECONDS), Err(TimingError::RetryBelowTick { .. })));
+    }
+}

@@ -1,0 +1,51 @@
+//! The register: one record, replaced on condition of its version.
+
+use lease_core::{Failure, LeaseRecord, LockErrorKind, Op, Version, Versioned};
+
+/// The stored record and its history.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    current: Option<Versioned>,
+    revision: u128,
+    /// Every record there ever was, for restoring an older one by hand.
+    pub(crate) history: Vec<LeaseRecord>,
+}
+
+impl Store {
+    pub(crate) fn current(&self) -> Option<&Versioned> {
+        self.current.as_ref()
+    }
+
+    /// Applies a request as a real store does.
+    pub(crate) fn apply(&mut self, op: &Op) -> Result<Option<Versioned>, Failure> {
+        match op {
+            Op::Get => Ok(self.current.clone()),
+            Op::Create(_) if self.current.is_some() => Err(LockErrorKind::Conflict.into()),
+            Op::Create(record) => Ok(Some(self.put(record.clone()))),
+            Op::Update { seen, record } => match &self.current {
+                None => Err(LockErrorKind::NotFound.into()),
+                Some(current) if current.version != seen.version => Err(LockErrorKind::Conflict.into()),
+                Some(_) => Ok(Some(self.put(record.clone()))),
+            },
+        }
+    }
+
+    /// Stores a record without any condition, as a person does.
+    pub(crate) fn put(&mut self, record: LeaseRecord) -> Versioned {
+        self.revision += 1;
+        self.history.push(record.clone());
+        let stored = Versioned {
+            record,
+            version: Version::new(self.revision.to_string()),
+            revision: Some(self.revision),
+            attachment: lease_core::Attachment::NONE,
+        };
+        self.current = Some(stored.clone());
+        stored
+    }
+
+    pub(crate) fn delete(&mut self) {
+        self.revision += 1;
+        self.current = None;
+    }
+}
