@@ -83,12 +83,11 @@ pub async fn supervise(
 ) -> io::Result<Verdict> {
     let guarded = Guarded::start(spec, term.hold())?;
     let mut run =
-        Run { guarded, pace, stop_signal: spec.stop_signal, kill_due: None, status: None, cause: None, asked: None };
+        Run { guarded, pace, stop_signal: spec.stop_signal, kill_due: None, status: None, cause: None, asked: None, term_over: false };
     loop {
-        let over = run.cause == Some(Cause::Over);
         tokio::select! {
             biased;
-            change = term.changed(), if !over => run.change(change),
+            change = term.changed(), if !run.term_over => run.change(change),
             event = run.guarded.next(reaper) => {
                 if run.hear(event).await {
                     return Ok(run.verdict());
@@ -112,6 +111,7 @@ struct Run {
     status: Option<Status>,
     cause: Option<Cause>,
     asked: Option<Signal>,
+    term_over: bool,
 }
 
 impl Run {
@@ -124,6 +124,7 @@ impl Run {
             Change::Extended(hold) => self.guarded.extend(hold),
             Change::Drain => self.drain(Cause::Drain),
             Change::Over { kill_at } => {
+                self.term_over = true;
                 self.guarded.end(kill_at);
                 // Also a term that was lost while draining is lost; but not one whose work was done.
                 if self.status.is_none() {
