@@ -231,6 +231,11 @@ impl Elector {
         self.view.seen()
     }
 
+    /// Whether the record, or its absence, was ever read.
+    pub fn has_read(&self) -> bool {
+        self.view.found != Found::Unread
+    }
+
     fn answer(&mut self, now: Now, event: Event, actions: &mut Actions) {
         match event {
             Event::Wake => {}

@@ -74,7 +74,7 @@ impl Elector {
         if request.purpose == Purpose::Read {
             if let Some(unreadable) = &failure.unreadable {
                 self.view.note_revision(unreadable.revision);
-                self.view.saw_malformed(now, unreadable.clone(), &timing);
+                self.view.saw_malformed(now, Versioned::clone(unreadable), &timing);
                 self.note_read(now, request);
             } else if failure.kind == LockErrorKind::Denied {
                 self.pace.read_at = asked.latest(request.sent_at + timing.lease_duration());

@@ -363,7 +363,7 @@ impl Elector {
             }
             LockErrorKind::Malformed if !is_write => {
                 if let Some(unreadable) = &failure.unreadable {
-                    self.view.saw_malformed(now, unreadable.clone(), &self.config.timing);
+                    self.view.saw_malformed(now, Versioned::clone(unreadable), &self.config.timing);
                 }
                 return self.lose_to(now, Reason::Malformed, actions);
             }
