@@ -77,13 +77,10 @@ impl Failure {
     /// Writes it to standard error.
     pub(crate) fn show(&self, colored: bool) {
         let (red, bold, reset) = if colored { ("\x1b[31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-        let mut text = format!("{bold}{red}error:{reset} {}\n", self.what);
-        for cause in &self.causes {
-            text.push_str(&format!("{bold}cause:{reset} {cause}\n"));
-        }
-        if let Some(help) = &self.help {
-            text.push_str(&format!("{bold}help:{reset} {help}\n"));
-        }
+        let line = |label: &str, text: &str| format!("{bold}{label}:{reset} {text}\n");
+        let mut text = format!("{red}{}", line("error", &self.what));
+        text.extend(self.causes.iter().map(|cause| line("cause", cause)));
+        text.extend(self.help.iter().map(|help| line("help", help)));
         // Where standard error is closed nobody wants to know.
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
@@ -125,7 +122,8 @@ impl From<K8sError> for Failure {
 
 /// What an operator has to add to a role.
 pub(crate) fn grant(rule: &MissingRule) -> String {
-    let namespace = rule.namespace.as_deref().map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
+    let namespace =
+        rule.namespace.as_deref().map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
     format!("add this rule to a Role of this user{namespace}: {rule}")
 }
 

@@ -33,6 +33,17 @@ impl Inbox {
         })
         .await
     }
+
+    /// The next signal that ends the program while there is no command to pass signals on to: also what a
+    /// closed terminal sends.
+    pub async fn end(&mut self) -> Signal {
+        loop {
+            let signal = self.next().await;
+            if asks_to_end(signal) || matches!(signal, Signal::HUP | Signal::QUIT) {
+                return signal;
+            }
+        }
+    }
 }
 
 /// Whether the signal asks `lease run` to end, rather than being meant for the command.

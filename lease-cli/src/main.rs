@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    lease_cli::child::stage(std::env::args_os()).unwrap_or(ExitCode::FAILURE)
+    lease_cli::child::stage(std::env::args_os()).unwrap_or_else(lease_cli::main)
 }

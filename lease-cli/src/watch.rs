@@ -147,9 +147,7 @@ fn what(before: &LeaseRecord, after: &LeaseRecord) -> What {
 impl Line<'_> {
     fn print(&self, output: Output) -> Result<(), Failure> {
         let text = match output {
-            Output::Json => {
-                serde_json::to_string(self).map_err(|error| Failure::of(Code::System, &error))? + "\n"
-            }
+            Output::Json => serde_json::to_string(self).map_err(|error| Failure::of(Code::System, &error))? + "\n",
             Output::Yaml => format!("---\n{}", show::document(self, output)?),
             Output::Name => format!("{}\n", self.name),
             Output::Table => self.text(),

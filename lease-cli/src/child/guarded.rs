@@ -14,6 +14,7 @@ use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 
 use super::wire::{Order, Received, Report, Wire};
 use super::{Hold, Spec, Status, guardian, terminal, tree};
+use crate::clock;
 
 /// Collects the children of this process, which are the guardian and, as it is a subreaper or PID 1,
 /// whatever falls to it.
@@ -196,8 +197,8 @@ impl Guarded {
             if self.answer_due.is_some_and(|due| due <= TokioInstant::now()) {
                 return Event::Breach(Breach::GuardianSilent);
             }
-            let left = tree::now().until_either(self.hold.kill_at);
-            if left.is_zero() && tree::now().since(self.hold.kill_at) >= OVERDUE {
+            let left = clock::now().until_either(self.hold.kill_at);
+            if left.is_zero() && clock::now().since(self.hold.kill_at) >= OVERDUE {
                 return Event::Breach(Breach::Overdue);
             }
             tokio::select! {

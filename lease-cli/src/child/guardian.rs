@@ -20,7 +20,7 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 
 use super::wire::{Order, Received, Report, Wire};
 use super::{GUARDIAN, Hold, MISUSED, OWN_PROGRAM, Spec, Status, launcher, number, terminal, tree};
-use crate::signals;
+use crate::{clock, signals};
 
 /// Starts a guardian for this command. Its standard input is the socket; the death signal that it sets
 /// is that of the calling thread, so the caller must be a thread that lives as long as the process.
@@ -191,7 +191,7 @@ impl<'a> Guardian<'a> {
     }
 
     fn enforce(&mut self) {
-        let now = tree::now();
+        let now = clock::now();
         // Another process is the parent now: the supervisor is gone, even if somebody holds its socket.
         if Pid::as_raw(getppid()) != self.supervisor || now.has_reached_either(self.hold.kill_at) {
             self.condemned = true;
@@ -299,7 +299,7 @@ impl<'a> Guardian<'a> {
     /// clocks sees it. It runs on the clock that counts through suspend.
     fn arm(&self) -> io::Result<()> {
         let end = if self.expired { self.hold.kill_at } else { self.hold.ends.earliest(self.hold.kill_at) };
-        let now = tree::now();
+        let now = clock::now();
         let left_ns = u64::try_from(now.until_either(end).as_nanos()).unwrap_or(u64::MAX);
         let due_ns = now.boottime_nanos().saturating_add(left_ns).min(FAR_NS);
         let spec = Itimerspec { it_interval: Timespec::default(), it_value: timespec(due_ns) };

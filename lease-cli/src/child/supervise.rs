@@ -82,8 +82,16 @@ pub async fn supervise(
     reaper: &mut Reaper,
 ) -> io::Result<Verdict> {
     let guarded = Guarded::start(spec, term.hold())?;
-    let mut run =
-        Run { guarded, pace, stop_signal: spec.stop_signal, kill_due: None, status: None, cause: None, asked: None, term_over: false };
+    let mut run = Run {
+        guarded,
+        pace,
+        stop_signal: spec.stop_signal,
+        kill_due: None,
+        status: None,
+        cause: None,
+        asked: None,
+        term_over: false,
+    };
     loop {
         tokio::select! {
             biased;

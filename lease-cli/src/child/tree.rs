@@ -5,12 +5,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 
-use lease_core::Instant;
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, pidfd_open, pidfd_send_signal, wait,
 };
-use rustix::time::{ClockId, clock_gettime};
 
 /// A process as a scan saw it. The start time tells it from a later process of the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,16 +65,6 @@ pub(super) fn reap(mut tell: impl FnMut(Pid, WaitStatus)) -> bool {
             Err(_) => return false,
         }
     }
-}
-
-/// The two clocks by which a hold is judged.
-pub(super) fn now() -> Instant {
-    let nanos = |clock| {
-        let time = clock_gettime(clock);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-        seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default()
-    };
-    Instant::from_nanos(nanos(ClockId::Boottime), nanos(ClockId::MonotonicRaw))
 }
 
 /// The living descendants of `root` at about this moment, without it.
