@@ -113,7 +113,7 @@ async fn proxy(server: String, swallow: Arc<AtomicBool>) -> String {
 /// When a reply is to be lost, the connection is closed instead of passing on what the server says after it has
 /// received application data: with that it has answered.
 async fn pass(mut client: TcpStream, mut server: TcpStream, swallow: &AtomicBool) {
-    let (mut asked, mut answered) = ([0; 16384], [0; 16384]);
+    let (mut asked, mut answered) = (vec![0; 16384], vec![0; 16384]);
     // A server of TLS 1.3 speaks once in the handshake and may then send session tickets, which no request waits for.
     let (mut requests, mut armed) = (0, false);
     loop {

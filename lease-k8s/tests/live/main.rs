@@ -40,7 +40,7 @@ mod kube_apiserver {
 
     fn api(restarted: bool) -> Option<Api> {
         if !restarted {
-            return testbed::cluster().map(|cluster| on(cluster));
+            return testbed::cluster().map(on);
         }
         let cluster = Cluster::own()?;
         cluster.api().restart().unwrap();
