@@ -93,7 +93,7 @@ impl Row {
             || NONE.to_owned(),
             |expiry| match micros_between(now, expiry) {
                 left_us @ 0.. => format!("~{}", age(left_us)),
-                past_us => format!("~{} ago", age(-past_us)),
+                past_us => format!("~{} ago", age(past_us.saturating_neg())),
             },
         );
         let renewed = if self.renew_time.is_some() { format!("{} ago", ago(self.renew_time)) } else { NONE.to_owned() };
