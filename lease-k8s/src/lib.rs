@@ -1,1 +1,27 @@
 //! The Kubernetes Lease backend.
+//!
+//! One [`K8sLock`] is one Lease object of `coordination.k8s.io/v1`, with client-go's meaning of every
+//! field, so that Rust and Go candidates can share it. Locks share a [`K8sClient`]: one set of
+//! credentials and one pool of connections.
+//!
+//! What this crate refuses: server-side apply and patches (they can write without comparing), requests
+//! that are repeated behind the caller's back, HTTP proxies, and records that a Lease cannot hold.
+//!
+//! It turns on no version feature of `k8s-openapi`, which `kube` needs: the program that links it does.
+#![forbid(unsafe_code)]
+
+mod access;
+mod answer;
+mod client;
+mod credentials;
+mod error;
+mod lock;
+mod names;
+mod object;
+mod watch;
+
+pub use access::{Access, AuthType};
+pub use client::K8sClient;
+pub use error::{K8sError, MissingRule};
+pub use lock::{K8sLock, NamedLease};
+pub use object::ANNOTATION_PREFIX;

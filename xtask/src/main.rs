@@ -1,2 +1,34 @@
-//! Project commands.
-fn main() {}
+//! The project's own commands: `cargo xtask test`, `tidy` and `cluster`.
+//!
+//! They are a program rather than a script, so that whoever can build the project can run them.
+
+use std::env;
+use std::process::ExitCode;
+
+use xtask::{cluster, test, tidy};
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  test [ARGS]   everything that CI runs; ARGS go to cargo test
+  tidy          style, direction of dependencies and the TLS provider, without compiling anything
+  cluster       an etcd and a Kubernetes API server for as long as it runs, and how to use them";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let (command, rest) = args.split_first().map_or(("", &[][..]), |(command, rest)| (command.as_str(), rest));
+    let done = match (command, rest) {
+        ("test", args) => test::run(args),
+        ("tidy", []) => tidy::run(),
+        ("cluster", []) => cluster::run(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
