@@ -25,6 +25,7 @@
 //!
 //! `REWRITE=1` writes the outputs. They are then to be read as critically as code.
 #![allow(clippy::unwrap_used, reason = "a panic is how these tests fail")]
+#![allow(clippy::format_push_string, reason = "a sentence grows by clauses, and no trace is long")]
 
 mod command;
 mod store;

@@ -16,7 +16,6 @@ pub(crate) fn event(event: &Event, asked: Option<(Purpose, u64)>) -> Option<Stri
         None => noun(purpose).to_owned(),
     };
     let said = match event {
-        Event::Wake => return None,
         Event::Completed { result, .. } => {
             let purpose = asked.map_or(Purpose::Read, |(purpose, _)| purpose);
             match result {
@@ -31,7 +30,7 @@ pub(crate) fn event(event: &Event, asked: Option<(Purpose, u64)>) -> Option<Stri
         Event::WatchReady => "its watch is live".to_owned(),
         Event::WatchLost => "its watch is lost".to_owned(),
         Event::ExpirySeen { .. } => "a check has found the hold over".to_owned(),
-        Event::Resign { .. } | Event::Shutdown | Event::Drained { .. } => return None,
+        Event::Wake | Event::Resign { .. } | Event::Shutdown | Event::Drained { .. } => return None,
     };
     Some(said)
 }
@@ -107,10 +106,10 @@ pub(crate) fn request(request: &Request) -> String {
             let mut text =
                 format!("sends {} on version {}, renew time {}", a(request.purpose), seen.version, stamp_of(record));
             if request.purpose == Purpose::Acquire {
-                text += &format!(", transitions {}", record.transitions);
+                text.push_str(&format!(", transitions {}", record.transitions));
             }
             if let Some(successor) = &record.successor {
-                text += &format!(", for {successor}");
+                text.push_str(&format!(", for {successor}"));
             }
             if record.request.as_ref().is_some_and(|request| request.draining) {
                 text += ", answering that it drains";
@@ -150,11 +149,11 @@ pub(crate) fn record(found: &Versioned) -> String {
         text(released.as_ref().map(ToString::to_string)),
     );
     if *epoch > 0 {
-        text += &format!(", epoch {epoch}");
+        text.push_str(&format!(", epoch {epoch}"));
     }
     for (what, value) in [("successor", &found.record.successor), ("strategy", &found.record.strategy)] {
         if let Some(value) = value {
-            text += &format!(", {what} {value}");
+            text.push_str(&format!(", {what} {value}"));
         }
     }
     if let Some(request) = &found.record.request {

@@ -57,6 +57,7 @@ impl Happening {
     }
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is something that a story does to a process, or does not")]
 struct Node {
     name: String,
     elector: Elector,
