@@ -179,12 +179,19 @@ impl View {
             }
             // The object was made anew, by whomever, after a live record had vanished: the wait for
             // that one still counts.
-            Some(Free::Released | Free::Untouched) => self.wait_until = self.wait_until.latest(now),
+            Some(Free::Released | Free::Untouched) => {
+                // Where its absence was not seen, a renewal before that may have gone unseen too.
+                let missed = self.live_seen && before.is_some();
+                let rest = if missed { self.live_wait } else { Duration::ZERO };
+                self.wait_until = self.wait_until.latest(now + rest);
+            }
             None if seen.record.holder.is_none() => {
                 // Emptied in another way than by a release. Without an unseen renewal the rest of the
                 // wait is enough; a fresh candidate, or one that missed a renewal, waits a whole one.
                 let missed = before.is_none_or(|(renew_time, _)| renew_time != seen.record.renew_time);
                 if missed || !self.live_seen {
+                    // The duration may have been emptied too; what counts is the one that the holder wrote.
+                    let wait = if self.live_seen { wait.max(self.live_wait) } else { wait };
                     self.start_wait(now, wait, true);
                 }
                 self.live_seen = true;
