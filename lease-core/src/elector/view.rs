@@ -132,7 +132,9 @@ impl View {
         if matches!(&self.found, Found::Present { seen: old, malformed: true, .. } if old.version == seen.version) {
             return;
         }
-        self.start_wait(now, wait_for(&seen.record, timing), false);
+        let wait = wait_for(&seen.record, timing);
+        let wait = if self.live_seen { wait.max(self.live_wait) } else { wait };
+        self.start_wait(now, wait, true);
         self.live_seen = true;
         self.found = Found::Present { seen, free: None, malformed: true };
     }
@@ -170,6 +172,7 @@ impl View {
     fn saw_renewal(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
         let free = self.freedom(&seen.record);
         let wait = wait_for(&seen.record, timing);
+        let readable = !matches!(self.found, Found::Present { malformed: true, .. });
         let before = self.seen().map(|old| (old.record.renew_time, old.record.transitions));
         match free {
             Some(Free::Released) if !self.live_seen || before.is_some() => {
@@ -199,7 +202,7 @@ impl View {
             None => {
                 // A higher count says that somebody acquired in between, so the wait for the one before
                 // was over; otherwise it still counts.
-                let acquired = before.is_some_and(|(_, transitions)| seen.record.transitions > transitions);
+                let acquired = readable && before.is_some_and(|(_, transitions)| seen.record.transitions > transitions);
                 // Within one term nobody but a stranger lowers the duration, and the holder may not know.
                 let wait = if acquired || !self.live_seen { wait } else { wait.max(self.live_wait) };
                 self.start_wait(now, wait, !acquired);
