@@ -157,9 +157,9 @@ impl View {
                 self.restarted = true;
                 self.since = now;
             }
-            let wait = wait_for(&seen.record, timing);
+            // The holder's own duration is what came with a renewal, so this one counts until the next.
+            let wait = wait_for(&seen.record, timing).max(self.live_wait);
             self.wait_until = self.wait_until.latest(self.since + wait);
-            self.live_wait = self.live_wait.max(wait);
         }
         // What was free stays free only while it still looks so: an edit may have taken the marks away.
         if free.is_some() && self.freedom(&seen.record).is_none() {
@@ -205,7 +205,8 @@ impl View {
                 let acquired = readable && before.is_some_and(|(_, transitions)| seen.record.transitions > transitions);
                 // Within one term nobody but a stranger lowers the duration, and the holder may not know.
                 let wait = if acquired || !self.live_seen { wait } else { wait.max(self.live_wait) };
-                self.start_wait(now, wait, !acquired);
+                // The rest of the last wait is within this one, unless a stranger had raised the duration.
+                self.start_wait(now, wait, false);
                 self.live_seen = true;
             }
         }
