@@ -457,6 +457,8 @@ impl Elector {
     }
 
     fn become_releasing(&mut self, tenure: Tenure, why: Reason, to: Option<Arc<str>>) {
+        // It starts no more, and must not be woken for it.
+        let tenure = Tenure { starts_at: None, ..tenure };
         self.phase = Phase::Releasing(tenure, Release { why, to, sent: false });
     }
 

@@ -138,6 +138,13 @@ impl Elector {
         self.attempts.iter().any(|attempt| !now.has_reached_either(attempt.sent_at + renew_deadline))
     }
 
+    /// For how long at most an acquisition that may have happened would hold.
+    fn unresolved_for(&self, now: Instant) -> Duration {
+        let renew_deadline = self.config.timing.renew_deadline();
+        let ends = self.attempts.iter().map(|attempt| now.until_either(attempt.sent_at + renew_deadline));
+        ends.max().unwrap_or(Duration::MAX)
+    }
+
     fn refusal_by_record(&self) -> Option<Refusal> {
         let Found::Present { seen, malformed: false, .. } = &self.view.found else { return None };
         if seen.record.strategy.is_some() {
@@ -184,6 +191,8 @@ impl Elector {
 
     pub(super) fn candidate_wake_in(&self, now: Instant) -> Duration {
         match self.decide(now) {
+            // What may have happened need not be read any more once it would hold no more.
+            Decision::Wait(wait) if self.shutdown => wait.min(self.unresolved_for(now)),
             Decision::Wait(wait) => wait,
             Decision::Read | Decision::Write(_) => Duration::ZERO,
         }

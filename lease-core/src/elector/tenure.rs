@@ -379,7 +379,12 @@ impl Elector {
         let pause = failure.retry_after.unwrap_or_default().min(retry_period);
         let Some(tenure) = self.tenure_mut() else { return };
         tenure.must_read |= unresolved;
-        tenure.next_at = if unresolved { now + pause } else { now.latest(request.sent_at + retry_period) };
+        tenure.next_at = match unresolved {
+            true => now + pause,
+            // A read that only a hint had asked for does not put a renewal off.
+            false if !is_write && !tenure.must_read => tenure.next_at,
+            false => now.latest(request.sent_at + retry_period),
+        };
     }
 
     /// A hint that contradicts only brings a read forward; one that cannot be newer does nothing.
@@ -408,7 +413,8 @@ impl Elector {
         let Some(tenure) = self.tenure() else { return };
         let valid_until = tenure.term.valid_until;
         let due = now.instant.has_reached_either(tenure.next_at);
-        if tenure.read_wanted || (due && tenure.must_read) {
+        // A renewal that is due tells as much as a read.
+        if (tenure.read_wanted && !due) || (due && tenure.must_read) {
             if let Some(tenure) = self.tenure_mut() {
                 tenure.read_wanted = false;
             }

@@ -132,7 +132,9 @@ impl View {
         if matches!(&self.found, Found::Present { seen: old, malformed: true, .. } if old.version == seen.version) {
             return;
         }
-        self.start_wait(now, wait_for(&seen.record, timing), false);
+        let wait = wait_for(&seen.record, timing);
+        let wait = if self.live_seen { wait.max(self.live_wait) } else { wait };
+        self.start_wait(now, wait, true);
         self.live_seen = true;
         self.found = Found::Present { seen, free: None, malformed: true };
     }
@@ -155,9 +157,9 @@ impl View {
                 self.restarted = true;
                 self.since = now;
             }
-            let wait = wait_for(&seen.record, timing);
+            // The holder's own duration is what came with a renewal, so this one counts until the next.
+            let wait = wait_for(&seen.record, timing).max(self.live_wait);
             self.wait_until = self.wait_until.latest(self.since + wait);
-            self.live_wait = self.live_wait.max(wait);
         }
         // What was free stays free only while it still looks so: an edit may have taken the marks away.
         if free.is_some() && self.freedom(&seen.record).is_none() {
@@ -170,6 +172,7 @@ impl View {
     fn saw_renewal(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
         let free = self.freedom(&seen.record);
         let wait = wait_for(&seen.record, timing);
+        let readable = !matches!(self.found, Found::Present { malformed: true, .. });
         let before = self.seen().map(|old| (old.record.renew_time, old.record.transitions));
         match free {
             Some(Free::Released) if !self.live_seen || before.is_some() => {
@@ -179,12 +182,19 @@ impl View {
             }
             // The object was made anew, by whomever, after a live record had vanished: the wait for
             // that one still counts.
-            Some(Free::Released | Free::Untouched) => self.wait_until = self.wait_until.latest(now),
+            Some(Free::Released | Free::Untouched) => {
+                // Where its absence was not seen, a renewal before that may have gone unseen too.
+                let missed = self.live_seen && before.is_some();
+                let rest = if missed { self.live_wait } else { Duration::ZERO };
+                self.wait_until = self.wait_until.latest(now + rest);
+            }
             None if seen.record.holder.is_none() => {
                 // Emptied in another way than by a release. Without an unseen renewal the rest of the
                 // wait is enough; a fresh candidate, or one that missed a renewal, waits a whole one.
                 let missed = before.is_none_or(|(renew_time, _)| renew_time != seen.record.renew_time);
                 if missed || !self.live_seen {
+                    // The duration may have been emptied too; what counts is the one that the holder wrote.
+                    let wait = if self.live_seen { wait.max(self.live_wait) } else { wait };
                     self.start_wait(now, wait, true);
                 }
                 self.live_seen = true;
@@ -192,10 +202,11 @@ impl View {
             None => {
                 // A higher count says that somebody acquired in between, so the wait for the one before
                 // was over; otherwise it still counts.
-                let acquired = before.is_some_and(|(_, transitions)| seen.record.transitions > transitions);
+                let acquired = readable && before.is_some_and(|(_, transitions)| seen.record.transitions > transitions);
                 // Within one term nobody but a stranger lowers the duration, and the holder may not know.
                 let wait = if acquired || !self.live_seen { wait } else { wait.max(self.live_wait) };
-                self.start_wait(now, wait, !acquired);
+                // The rest of the last wait is within this one, unless a stranger had raised the duration.
+                self.start_wait(now, wait, false);
                 self.live_seen = true;
             }
         }
