@@ -92,7 +92,9 @@ impl Bench {
             last = self.step(Event::Wake).or(last);
             assert!(self.steps < 10_000, "a busy loop at {:?}", self.elapsed);
         }
-        self.wake_in -= if self.wake_in == Duration::MAX { Duration::ZERO } else { end - self.elapsed };
+        if self.wake_in < Duration::MAX {
+            self.wake_in = (self.elapsed + self.wake_in).saturating_sub(end);
+        }
         self.elapsed = end;
         last
     }
@@ -155,7 +157,7 @@ fn a_store_that_fails_every_write_at_once_is_not_flooded_by_a_standby() {
         released.holder = None;
         bench.requests.clear();
         bench.step(Event::Wake);
-        bench.serve(Duration::from_secs(60), |request| match request.op {
+        bench.serve(Duration::from_mins(1), |request| match request.op {
             Op::Get => Ok(Some(stored(released.clone(), 5))),
             _ => Err(kind.into()),
         });
@@ -232,7 +234,7 @@ fn after_an_edit(edited: LeaseRecord) -> Duration {
     bench.reply(Ok(Some(stored(live, 5))));
     bench.elapsed += Duration::from_secs(2);
     let read = bench.step(Event::Wake);
-    takes_over_at(&mut bench, read, &stored(edited, 9)) - Duration::from_secs(2)
+    takes_over_at(&mut bench, read, &stored(edited, 9)).saturating_sub(Duration::from_secs(2))
 }
 
 #[test]
