@@ -1,2 +1,7 @@
 //! The program `lease`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lease_cli::child::stage(std::env::args_os()).unwrap_or_else(lease_cli::main)
+}

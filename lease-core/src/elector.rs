@@ -209,6 +209,8 @@ impl Elector {
     pub fn phase(&self) -> PhaseKind {
         match &self.phase {
             Phase::Candidate => PhaseKind::Candidate,
+            // Under `strict` the lease is held before its work may act.
+            Phase::Leading(tenure) if !tenure.started => PhaseKind::Candidate,
             Phase::Leading(_) => PhaseKind::Leading,
             Phase::Draining(..) => PhaseKind::Draining,
             Phase::Releasing(..) => PhaseKind::Releasing,
@@ -229,6 +231,11 @@ impl Elector {
     /// The record as last seen.
     pub fn observed(&self) -> Option<&Versioned> {
         self.view.seen()
+    }
+
+    /// Whether the record, or its absence, was ever read.
+    pub fn has_read(&self) -> bool {
+        self.view.found != Found::Unread
     }
 
     fn answer(&mut self, now: Now, event: Event, actions: &mut Actions) {
@@ -450,12 +457,12 @@ impl Elector {
     }
 
     fn become_releasing(&mut self, tenure: Tenure, why: Reason, to: Option<Arc<str>>) {
-        self.phase = Phase::Releasing(tenure, Release { why, to });
+        self.phase = Phase::Releasing(tenure, Release { why, to, sent: false });
     }
 
-    fn become_stopping(&mut self, tenure: Tenure, why: Reason, by: Instant, actions: &mut Actions) {
-        actions.notices.push(Notice::MustStop { term: tenure.term.id, by, why });
-        self.phase = Phase::Stopping(Stopping { tenure, why });
+    fn become_stopping(&mut self, stopping: Stopping, by: Instant, actions: &mut Actions) {
+        actions.notices.push(Notice::MustStop { term: stopping.tenure.term.id, by, why: stopping.why });
+        self.phase = Phase::Stopping(stopping);
     }
 
     fn become_stopped(&mut self, actions: &mut Actions) {

@@ -434,7 +434,7 @@ pub struct Pretty(pub Duration);
 impl fmt::Display for Pretty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let duration = self.0;
-        if duration < Duration::from_secs(60) {
+        if duration < Duration::from_mins(1) {
             return write!(f, "{duration:?}");
         }
         let (hours, minutes) = (duration.as_secs() / 3600, duration.as_secs() / 60 % 60);

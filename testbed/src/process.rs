@@ -74,6 +74,9 @@ struct Output {
 impl Program {
     /// Starts the command in its own process group, its output recorded and its input a pipe that stays open.
     ///
+    /// It and its descendants see `TESTBED_EXIT_ON_STDIN_EOF=1`: the worker and the Go programs end with the input
+    /// that they inherit, so a program between them and the test has to pass it on.
+    ///
     /// # Errors
     /// What the system says when the program cannot be started.
     pub fn spawn(mut command: Command) -> io::Result<Self> {
@@ -308,6 +311,24 @@ fn state(id: u32) -> Option<char> {
     stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
+/// The CPU time that a process has used so far, all threads and modes together, to 10 ms.
+pub fn cpu_time(id: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // Behind the name come the fields from the third on; user and system time are the 14th and 15th.
+    let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    // The unit that the kernel shows to programs is fixed at a hundredth of a second.
+    Some(Duration::from_millis((ticks()? + ticks()?) * 10))
+}
+
+/// The resident memory of a process in bytes.
+pub fn resident_bytes(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
 /// Looks at `happened` every 5 ms until it is true or the time is up; says which.
 ///
 /// For what the system offers no event for. It looks once more at the deadline, so a starved test is not unlucky.
@@ -343,3 +364,23 @@ const MARKER: &str = "TESTBED_TREE";
 const KILL_ROUNDS_MAX: usize = 1000;
 const LINES_MAX: usize = 200_000;
 const TAIL_LINES: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_use_of_time_and_memory_is_read() {
+        let own = std::process::id();
+        let begun = Instant::now();
+        let used = || cpu_time(own).unwrap() >= Duration::from_millis(20);
+        assert!(wait_until(Duration::from_secs(20), || {
+            // Something to be billed for, between two looks.
+            std::hint::black_box((0..1_000_000_u64).fold(0, u64::wrapping_add));
+            used()
+        }));
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        assert!((100_000..10_000_000_000).contains(&resident_bytes(own).unwrap()));
+        assert_eq!(cpu_time(u32::MAX), None);
+    }
+}

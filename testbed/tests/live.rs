@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use testbed::build::{Go, go_program};
 use testbed::judge::Judge;
-use testbed::process::{Program, Signal, is_alive, wait_until};
+use testbed::process::{Program, Signal, is_alive, resident_bytes, wait_until};
 use testbed::server::{ADMIN, ApiServer};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -164,6 +164,20 @@ fn what_a_program_prints_can_be_waited_for() {
     program.close_stdin();
     program.wait_for_line_after(mark, "three", SOON).unwrap();
     assert!(program.wait(SOON).unwrap().success());
+}
+
+#[test]
+fn one_stock_process_holds_many_leases() {
+    let Some(cluster) = testbed::cluster() else { return };
+    let Some(elector) = testbed::elector() else { return };
+    let mut command = Command::new(&elector);
+    command.arg("--kubeconfig").arg(cluster.api().kubeconfig(ADMIN));
+    // The namespace that every cluster begins with, which `cargo xtask cluster` uses as well.
+    command.args(["--namespace", "default", "--name", "many", "--identity", "a", "--leases", "20", "--qps", "-1"]);
+    let elector = Program::spawn(command).unwrap();
+    let started = || elector.lines().iter().filter(|line| line.text.contains(" started many-")).count();
+    assert!(wait_until(SOON, || started() == 20), "{:?}", elector.lines());
+    assert!(resident_bytes(elector.id()).is_some());
 }
 
 #[test]

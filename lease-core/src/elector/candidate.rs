@@ -74,13 +74,14 @@ impl Elector {
         if request.purpose == Purpose::Read {
             if let Some(unreadable) = &failure.unreadable {
                 self.view.note_revision(unreadable.revision);
-                self.view.saw_malformed(now, unreadable.clone(), &timing);
+                self.view.saw_malformed(now, Versioned::clone(unreadable), &timing);
                 self.note_read(now, request);
-            } else if failure.kind == LockErrorKind::Denied {
-                self.pace.read_at = asked.latest(request.sent_at + timing.lease_duration());
-            } else {
-                self.pace.read_at = paced;
+                return;
             }
+            // Whatever is known, the store is to be left alone until then: also when the wait is over.
+            self.pace.must_read = true;
+            let denied = failure.kind == LockErrorKind::Denied;
+            self.pace.read_at = if denied { asked.latest(request.sent_at + timing.lease_duration()) } else { paced };
             return;
         }
         self.pace.must_read = true;
@@ -89,7 +90,12 @@ impl Elector {
             LockErrorKind::Conflict => self.back_off(now),
             LockErrorKind::Unavailable => paced,
             LockErrorKind::Denied => asked.latest(request.sent_at + timing.lease_duration()),
-            _ => asked,
+            _ => {
+                // The read may come at once; another write keeps the pace, or a store that answers every
+                // write with an error would be written to without a pause.
+                self.pace.hold_back_until = self.pace.hold_back_until.latest(request.sent_at + timing.retry_period());
+                asked
+            }
         };
         if matches!(failure.kind, LockErrorKind::Unavailable | LockErrorKind::Denied) {
             self.forget_attempt(request);

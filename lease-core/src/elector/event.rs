@@ -64,7 +64,7 @@ pub struct Failure {
     /// How long the store asked to be left alone.
     pub retry_after: Option<Duration>,
     /// The version of a record that cannot be understood.
-    pub unreadable: Option<Versioned>,
+    pub unreadable: Option<Box<Versioned>>,
 }
 
 impl From<LockErrorKind> for Failure {
@@ -75,7 +75,11 @@ impl From<LockErrorKind> for Failure {
 
 impl From<&LockError> for Failure {
     fn from(error: &LockError) -> Self {
-        Self { kind: error.kind(), retry_after: error.retry_after(), unreadable: error.unreadable().cloned() }
+        Self {
+            kind: error.kind(),
+            retry_after: error.retry_after(),
+            unreadable: error.unreadable().cloned().map(Box::new),
+        }
     }
 }
 
@@ -91,7 +95,7 @@ impl fmt::Display for RequestId {
 
 /// Numbers the terms of one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TermId(pub(super) u64);
+pub struct TermId(pub(crate) u64);
 
 impl fmt::Display for TermId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -299,6 +303,8 @@ pub enum Reason {
     Shutdown,
     /// The work ended by itself.
     WorkEnded,
+    /// The driver of the election has failed. No machine says this; its driver does.
+    DriverEnded,
 }
 
 impl Reason {
@@ -317,6 +323,7 @@ impl Reason {
             Self::HandedOver => "handed_over",
             Self::Shutdown => "shutdown",
             Self::WorkEnded => "work_ended",
+            Self::DriverEnded => "driver_ended",
         }
     }
 

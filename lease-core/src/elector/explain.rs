@@ -23,7 +23,7 @@ pub enum Stance {
     Refusing(Refusal),
     /// The record has not stayed unchanged for long enough.
     Waiting {
-        /// Who holds it; none when it was deleted or emptied.
+        /// Who holds it; none when it was deleted, emptied, or cannot be understood.
         holder: Option<HolderIdentity>,
         /// For how long there was no renewal.
         unchanged: Duration,
@@ -39,6 +39,12 @@ pub enum Stance {
     },
     /// The lease is about to be taken.
     Taking,
+    /// The lease is held, but its work does not start yet: whoever held a record that vanished may not
+    /// know of it.
+    Settling {
+        /// For how long.
+        rest: Duration,
+    },
     /// In a term.
     Holding {
         /// In which phase of it.
@@ -60,7 +66,7 @@ impl fmt::Display for Stance {
             Self::Unsure => f.write_str("not writing: the record must be read first"),
             Self::Refusing(refusal) => write!(f, "not taking over: {refusal}"),
             Self::Waiting { holder, unchanged, wait, rest } => {
-                let what = if holder.is_some() { "record unchanged" } else { "record gone or emptied" };
+                let what = if holder.is_some() { "record unchanged" } else { "record gone, emptied or unreadable" };
                 write!(
                     f,
                     "not taking over: {what} for {} of {}, {} to wait",
@@ -71,6 +77,7 @@ impl fmt::Display for Stance {
             }
             Self::HoldingBack { rest } => write!(f, "not taking over: left to others for {}", Secs(*rest)),
             Self::Taking => f.write_str("taking over"),
+            Self::Settling { rest } => write!(f, "holding, but not acting for {}: strict", Secs(*rest)),
             Self::Holding { phase, rest } => write!(f, "{phase}, for {} more", Secs(*rest)),
             Self::AwaitingStop(why) => write!(f, "term lost ({why}), waiting for its work to stop"),
             Self::Stopped => f.write_str("stopped"),
@@ -91,6 +98,9 @@ impl Elector {
     /// What this machine is about, and why it does not act if it does not.
     pub fn stance(&self, now: Instant) -> Stance {
         if let Some(tenure) = self.tenure() {
+            if let Some(starts_at) = tenure.starts_at {
+                return Stance::Settling { rest: now.until_both(starts_at) };
+            }
             return Stance::Holding { phase: self.phase(), rest: now.until_either(tenure.term.valid_until) };
         }
         match &self.phase {
@@ -107,6 +117,9 @@ impl Elector {
         match (&self.view.found, self.decide(now)) {
             (_, Decision::Write(_)) => Stance::Taking,
             (Found::Unread, _) => Stance::NotReadYet,
+            _ if self.pace.must_read && !now.has_reached_both(self.pace.hold_back_until) => {
+                Stance::HoldingBack { rest: now.until_both(self.pace.hold_back_until) }
+            }
             _ if self.pace.must_read => Stance::Unsure,
             (found, _) => self.waiting(now, matches!(found, Found::Present { free: Some(Free::Released), .. })),
         }

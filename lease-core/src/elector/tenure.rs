@@ -51,6 +51,8 @@ pub(super) struct Drain {
 pub(super) struct Release {
     pub(super) why: Reason,
     pub(super) to: Option<Arc<str>>,
+    /// Whether it was sent before, so that the next attempt keeps the pace of a renewal.
+    pub(super) sent: bool,
 }
 
 /// A term that is lost while its work may still run.
@@ -58,6 +60,8 @@ pub(super) struct Release {
 pub(super) struct Stopping {
     pub(super) tenure: Tenure,
     pub(super) why: Reason,
+    /// Whom the drain that took too long was for.
+    pub(super) to: Option<Arc<str>>,
 }
 
 impl Tenure {
@@ -91,7 +95,8 @@ impl Tenure {
         record.acquire_time = Some(self.term.acquire_time);
         record.renew_time = Some(stamp);
         record.transitions = self.term.transitions;
-        record.epoch = config.epoch;
+        // An operator who raises it in the record means whoever comes next.
+        record.epoch = config.epoch.max(record.epoch);
         record.acquired = Some(self.mark(config));
         record.released = None;
         record.successor = None;
@@ -110,7 +115,7 @@ impl Tenure {
             acquire_time: Some(stamp),
             renew_time: Some(stamp),
             transitions: self.term.transitions,
-            epoch: config.epoch,
+            epoch: config.epoch.max(self.seen.record.epoch),
             acquired: Some(self.mark(config)),
             released: Some(self.mark(config)),
             successor,
@@ -143,8 +148,9 @@ impl Elector {
 
     /// R8: a term ends once and never revives. Without a term, nothing happens.
     pub(super) fn end_term(&mut self, now: Instant, why: Reason, actions: &mut Actions) {
-        let tenure = match mem::replace(&mut self.phase, Phase::Candidate) {
-            Phase::Leading(tenure) | Phase::Draining(tenure, _) => tenure,
+        let (tenure, to) = match mem::replace(&mut self.phase, Phase::Candidate) {
+            Phase::Leading(tenure) => (tenure, None),
+            Phase::Draining(tenure, drain) => (tenure, drain.to),
             Phase::Releasing(tenure, release) => return self.finish_term(now, &tenure, release.why, false, actions),
             other => {
                 self.phase = other;
@@ -160,7 +166,7 @@ impl Elector {
         if why != Reason::DrainTimeout {
             self.attempts.clear();
         }
-        self.become_stopping(Tenure { must_read, ..tenure }, why, by, actions);
+        self.become_stopping(Stopping { tenure: Tenure { must_read, ..tenure }, why, to }, by, actions);
     }
 
     /// Drops the request under way; says whether it was a write.
@@ -178,7 +184,7 @@ impl Elector {
                 let by = now + self.config.timing.drain_max();
                 self.become_draining(tenure, Drain { by, why, to }, actions);
             }
-            Phase::Leading(tenure) => self.become_releasing(tenure, why, to),
+            Phase::Leading(tenure) => self.start_release(now, tenure, why, to),
             other => {
                 self.phase = other;
                 let reading = self.outstanding.as_ref().is_some_and(|request| request.purpose == Purpose::Read);
@@ -201,10 +207,10 @@ impl Elector {
                 self.start_release(now, tenure, why, None);
             }
             Phase::Draining(tenure, drain) => self.start_release(now, tenure, drain.why, drain.to),
-            Phase::Stopping(Stopping { tenure, why: Reason::DrainTimeout }) if !tenure.is_over(now) => {
-                self.start_release(now, tenure, Reason::DrainTimeout, None);
+            Phase::Stopping(Stopping { tenure, why: Reason::DrainTimeout, to }) if !tenure.is_over(now) => {
+                self.start_release(now, tenure, Reason::DrainTimeout, to);
             }
-            Phase::Stopping(Stopping { tenure, why }) => self.finish_term(now, &tenure, why, false, actions),
+            Phase::Stopping(Stopping { tenure, why, .. }) => self.finish_term(now, &tenure, why, false, actions),
             other => self.phase = other,
         }
     }
@@ -227,7 +233,8 @@ impl Elector {
         }
         let hold_back = match why {
             // Two periods, so that a standby that polls sees the release before this candidate is back.
-            Reason::Resigned | Reason::HandedOver => 2 * retry_period,
+            // A drain that took too long was for one of the two, too.
+            Reason::Resigned | Reason::HandedOver | Reason::DrainTimeout => 2 * retry_period,
             Reason::WorkEnded => {
                 let doublings = self.pace.failed_terms.min(FAILED_TERM_DOUBLINGS_MAX);
                 self.pace.failed_terms += 1;
@@ -270,17 +277,17 @@ impl Elector {
     fn judge(&mut self, now: Instant, found: Option<Versioned>, actions: &mut Actions) {
         let Some(found) = found else {
             self.view.saw_absence(now);
-            return self.lose_to(now, Reason::Deleted, actions);
+            return self.end_term(now, Reason::Deleted, actions);
         };
         let Some(tenure) = self.tenure() else { return };
         if !found.record.is_held_by(&self.config.identity) {
-            let released = self.is_own_release(&found.record);
+            let released = self.shows_own_release(&found.record);
             let why = if found.record.holder.is_some() { Reason::TakenOver } else { Reason::Cleared };
             self.view.saw(now, found, &self.config.timing);
             if released {
                 return self.finish_release(now, true, actions);
             }
-            return self.lose_to(now, why, actions);
+            return self.end_term(now, why, actions);
         }
         if found.record.renew_time == tenure.seen.record.renew_time {
             return self.adopt(now, found, None, actions);
@@ -290,23 +297,17 @@ impl Elector {
         }
         self.view.saw(now, found, &self.config.timing);
         actions.notices.push(Notice::IdentityConflict);
-        self.lose_to(now, Reason::IdentityConflict, actions);
+        self.end_term(now, Reason::IdentityConflict, actions);
     }
 
-    /// While releasing, another holder only says that there is nothing left to release.
-    fn lose_to(&mut self, now: Instant, why: Reason, actions: &mut Actions) {
-        match &self.phase {
-            Phase::Releasing(..) => self.finish_release(now, why == Reason::TakenOver, actions),
-            _ => self.end_term(now, why, actions),
+    /// Whether the record shows, by our mark or by an acquisition since, that the release was applied:
+    /// nobody can have acquired it otherwise while the hold lasts.
+    fn shows_own_release(&self, record: &LeaseRecord) -> bool {
+        let Phase::Releasing(tenure, Release { sent: true, .. }) = &self.phase else { return false };
+        match &record.holder {
+            Some(_) => record.transitions > tenure.term.transitions,
+            None => record.released.as_ref() == Some(&tenure.mark(&self.config)),
         }
-    }
-
-    fn is_own_release(&self, record: &LeaseRecord) -> bool {
-        let Phase::Releasing(tenure, _) = &self.phase else { return false };
-        record.holder.is_none()
-            && record.released.as_ref().is_some_and(|mark| {
-                mark.identity == self.config.identity && mark.transitions == tenure.term.transitions
-            })
     }
 
     /// Takes the record as the base of the next write; with the send time of the write it shows, the
@@ -314,7 +315,10 @@ impl Elector {
     fn adopt(&mut self, now: Instant, found: Versioned, sent_at: Option<Instant>, actions: &mut Actions) {
         self.view.saw(now, found.clone(), &self.config.timing);
         let config = &self.config;
-        let releasing = matches!(self.phase, Phase::Releasing(..));
+        let (releasing, release_sent) = match &self.phase {
+            Phase::Releasing(_, release) => (true, release.sent),
+            _ => (false, false),
+        };
         let (Phase::Leading(tenure) | Phase::Draining(tenure, _) | Phase::Releasing(tenure, _)) = &mut self.phase
         else {
             return;
@@ -334,7 +338,7 @@ impl Elector {
             }
         }
         let due = tenure.written_at + config.timing.retry_period();
-        tenure.next_at = if releasing { now } else { now.latest(due) };
+        tenure.next_at = if releasing && !release_sent { now } else { now.latest(due) };
         self.obey_request(now, actions);
     }
 
@@ -359,13 +363,13 @@ impl Elector {
         match failure.kind {
             LockErrorKind::NotFound if is_write => {
                 self.view.saw_absence(now);
-                return self.lose_to(now, Reason::Deleted, actions);
+                return self.end_term(now, Reason::Deleted, actions);
             }
             LockErrorKind::Malformed if !is_write => {
                 if let Some(unreadable) = &failure.unreadable {
-                    self.view.saw_malformed(now, unreadable.clone(), &self.config.timing);
+                    self.view.saw_malformed(now, Versioned::clone(unreadable), &self.config.timing);
                 }
-                return self.lose_to(now, Reason::Malformed, actions);
+                return self.end_term(now, Reason::Malformed, actions);
             }
             LockErrorKind::Unavailable | LockErrorKind::Denied => self.forget_attempt(request),
             _ => {}
@@ -426,6 +430,7 @@ impl Elector {
             }
             Phase::Releasing(tenure, release) => {
                 let record = tenure.release(stamp, release.to.clone(), config);
+                release.sent = true;
                 (Purpose::Release, tenure, record)
             }
             Phase::Candidate | Phase::Stopping(_) | Phase::Stopped => return,

@@ -18,7 +18,7 @@ const SEEDS: u64 = 4_000;
 fn run_seeds(name: &str, plan: impl Fn(u64) -> Plan) -> BTreeMap<&'static str, u64> {
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
     let seeds: Vec<u64> = match std::env::var("SEED") {
-        Ok(seed) => vec![seed.parse().expect("SEED is a number")],
+        Ok(one) => vec![one.parse().expect("SEED is a number")],
         Err(_) => (0..SEEDS).collect(),
     };
     let verbose = seeds.len() == 1;

@@ -16,6 +16,7 @@ use crate::store::Store;
 
 /// Everything that a run is drawn from.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a kind of fault that is on or off")]
 pub(crate) struct Plan {
     seed: u64,
     nodes: Vec<NodePlan>,
@@ -72,7 +73,7 @@ impl Plan {
             stops: rng.bool(),
             cuts: rng.bool(),
             edit: false,
-            faults_for: Duration::from_secs(120),
+            faults_for: Duration::from_mins(2),
         }
     }
 
@@ -294,13 +295,13 @@ impl World {
             if node.life == 0 {
                 self.oracle.sent(index, instant, &timing, request.purpose, waited)?;
             } else {
-                self.oracle.sent(index, instant, &timing, request.purpose, Duration::from_secs(3600))?;
+                self.oracle.sent(index, instant, &timing, request.purpose, Duration::from_hours(1))?;
             }
             self.transmit(index, request, instant);
         }
         let node = &mut self.nodes[index];
         node.armed += 1;
-        if actions.wake_in < Duration::from_secs(86_400) {
+        if actions.wake_in < Duration::from_hours(24) {
             let ppm = node.plan.boottime_ppm.max(node.plan.raw_ppm);
             let wake_in = Duration::from_nanos(unscale(nanos(actions.wake_in), ppm) + 1);
             let lateness = Duration::from_nanos(self.rng.u64(0..=nanos(self.plan.lateness_max)));
@@ -591,7 +592,7 @@ impl World {
         self.happenings.insert(self.sequence, happening);
     }
 
-    fn note(&mut self, line: String) {
+    fn note(&mut self, line: impl std::fmt::Display) {
         let line = format!("{:>9.3}s {line}", Duration::from_nanos(self.now_ns).as_secs_f64());
         if self.verbose {
             println!("{line}");

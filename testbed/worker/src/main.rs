@@ -50,6 +50,10 @@ enum Role {
 }
 
 fn main() -> ExitCode {
+    if env::args().skip(1).eq(["--help"]) {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let options = match Options::from_args(env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {

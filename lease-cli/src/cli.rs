@@ -1,0 +1,147 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::exit::{Code, Failure};
+use crate::logging::{self, Color, LogFormat};
+use crate::{backend, delete, get, run, watch};
+
+/// Run a command on exactly one of many replicas, and look after the leases that decide which
+#[derive(Debug, Parser)]
+#[command(name = "lease", version, max_term_width = 100, infer_subcommands = false)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Global {
+    #[command(flatten)]
+    pub(crate) backend: backend::Options,
+    /// How results look
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Output,
+    /// Log less: once for errors only, twice for nothing
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    quiet: u8,
+    /// Log more: once for details, twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// When to colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: Color,
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+/// How results look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Columns for people.
+    #[default]
+    Table,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// Names only.
+    Name,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a command for as long as this replica leads
+    Run(Box<run::Arguments>),
+    /// Show leases
+    Get(get::Arguments),
+    /// Show every change of leases, as it happens
+    Watch(watch::Arguments),
+    /// Delete a lease
+    Delete(delete::Arguments),
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, on standard output.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(Code::Usage as u8) } else { ExitCode::SUCCESS };
+        }
+    };
+    let global = cli.global.clone();
+    let verbosity = i16::from(global.verbose) - i16::from(global.quiet);
+    logging::begin(verbosity, global.log_format, global.color);
+    match execute(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.show(global.color.on_stderr());
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<u8, Failure> {
+    // One provider for every library that speaks TLS; a second installation fails, which is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of(Code::System, &error))?;
+    let Cli { global, command } = cli;
+    let done = runtime.block_on(async {
+        match command {
+            Command::Run(arguments) => run::run(*arguments, &global).await,
+            Command::Get(arguments) => get::get(&arguments, &global).await.map(|()| 0),
+            Command::Watch(arguments) => watch::watch(&arguments, &global).await.map(|()| 0),
+            Command::Delete(arguments) => delete::delete(&arguments, &global).await.map(|()| 0),
+        }
+    });
+    // A name that is still being resolved blocks a thread of the runtime; nobody waits for it.
+    runtime.shutdown_background();
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_flags_of_client_go_programs_are_understood() {
+        let line = "lease run db --leader-elect-lease-duration=8s --leader-elect-renew-deadline=5s \
+                    --leader-elect-retry-period=1s -- true";
+        assert!(Cli::try_parse_from(line.split_whitespace()).is_ok());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            "lease",
+            "lease run db",
+            "lease run -- true",
+            "lease run db --wait 5 -- true",
+            "lease run db --wait 5s --nonblock -- true",
+            "lease run db --identity a --identity-exact b -- true",
+            "lease run db --stop-signal NOPE -- true",
+            "lease run db --stop-timeout never -- true",
+            "lease delete db",
+            "lease get --output xml",
+        ] {
+            assert!(Cli::try_parse_from(line.split_whitespace()).is_err(), "{line}");
+        }
+    }
+}

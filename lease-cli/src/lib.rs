@@ -1,0 +1,18 @@
+//! The program `lease`, as a library for its own main and its own tests; it promises no API.
+
+mod backend;
+pub mod child;
+mod cli;
+mod clock;
+mod delete;
+mod duration;
+mod exit;
+mod get;
+pub mod inbox;
+mod logging;
+mod run;
+mod show;
+mod signals;
+mod watch;
+
+pub use cli::main;

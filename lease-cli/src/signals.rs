@@ -1,0 +1,76 @@
+//! Signals by name, and the ones that this process was told to ignore.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+/// Those of the signals that were not ignored when this process began, as under `nohup`.
+///
+/// Whoever started us meant that; a handler would also make the command start with the default action.
+pub(crate) fn not_ignored(signals: &[Signal]) -> Vec<Signal> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = ignored_mask(&status);
+    signals.iter().copied().filter(|signal| ignored & (1 << (signal.as_raw() - 1)) == 0).collect()
+}
+
+fn ignored_mask(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}
+
+/// Reads a signal's name, with or without `SIG`, or its number. Real-time signals have no place here.
+pub(crate) fn parse(text: &str) -> Result<Signal, UnknownSignal> {
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let by_name = NAMES.iter().find(|(known, _)| *known == name).map(|(_, signal)| *signal);
+    let by_number = || name.parse().ok().and_then(Signal::from_named_raw);
+    by_name.or_else(by_number).ok_or_else(|| UnknownSignal(text.to_owned()))
+}
+
+/// The name without `SIG`, or the number where we know no name.
+pub(crate) fn name(signal: Signal) -> String {
+    let known = NAMES.iter().find(|(_, candidate)| *candidate == signal);
+    known.map_or_else(|| signal.as_raw().to_string(), |(name, _)| (*name).to_owned())
+}
+
+/// Not the name of a signal.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no signal; use a name such as TERM, INT, QUIT, HUP or USR1, or its number")]
+pub(crate) struct UnknownSignal(String);
+
+const NAMES: [(&str, Signal); 12] = [
+    ("HUP", Signal::HUP),
+    ("INT", Signal::INT),
+    ("QUIT", Signal::QUIT),
+    ("ABRT", Signal::ABORT),
+    ("KILL", Signal::KILL),
+    ("USR1", Signal::USR1),
+    ("USR2", Signal::USR2),
+    ("ALRM", Signal::ALARM),
+    ("TERM", Signal::TERM),
+    ("CONT", Signal::CONT),
+    ("STOP", Signal::STOP),
+    ("WINCH", Signal::WINCH),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_known_by_name_and_number() {
+        assert_eq!(parse("TERM"), Ok(Signal::TERM));
+        assert_eq!(parse("sigint"), Ok(Signal::INT));
+        assert_eq!(parse("3"), Ok(Signal::QUIT));
+        assert_eq!(name(Signal::TERM), "TERM");
+        for nonsense in ["", "SIG", "TERMINATE", "0", "-1", "99", "RTMIN+3"] {
+            assert!(parse(nonsense).is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn the_mask_of_ignored_signals_is_read() {
+        assert_eq!(ignored_mask("SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n"), 0x1001);
+        assert_eq!(ignored_mask(""), 0);
+    }
+}

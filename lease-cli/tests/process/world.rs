@@ -1,0 +1,174 @@
+//! One supervisor of a test, with what it says and what its actors do.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::roles::{ROLE, Script};
+
+/// A supervisor that runs a command under a scripted term.
+pub(crate) struct World {
+    pub(crate) supervisor: Child,
+    directory: TempDir,
+    lines: Receiver<String>,
+    heard: Vec<String>,
+}
+
+impl World {
+    /// A supervisor whose command is an actor of this kind.
+    pub(crate) fn with_actor(script: Script, kind: &str) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().to_str().expect("text").to_owned();
+        Self::start(script, directory, &["/proc/self/exe", &path, kind], Stdio::null())
+    }
+
+    /// A supervisor whose command is a shell script. `$DIR` is a directory for it.
+    pub(crate) fn with_shell(script: Script, text: &str) -> Self {
+        Self::with_command(script, &["sh", "-c", text])
+    }
+
+    pub(crate) fn with_command(script: Script, command: &[&str]) -> Self {
+        Self::start(script, TempDir::new().expect("a directory"), command, Stdio::piped())
+    }
+
+    fn start(script: Script, directory: TempDir, command: &[&str], stdin: Stdio) -> Self {
+        let mut supervisor = Command::new("/proc/self/exe")
+            .args(script.arguments())
+            .args(command)
+            .env(ROLE, "supervisor")
+            .env("DIR", directory.path())
+            .stdin(stdin)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a supervisor starts");
+        let (sender, lines) = channel();
+        let output = BufReader::new(supervisor.stderr.take().expect("a pipe"));
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { supervisor, directory, lines, heard: Vec::new() }
+    }
+
+    pub(crate) fn supervisor_pid(&self) -> Pid {
+        Pid::from_child(&self.supervisor)
+    }
+
+    /// The guardian: the one child of the supervisor.
+    pub(crate) fn guardian(&self) -> Pid {
+        let supervisor = self.supervisor.id();
+        wait_for("a guardian", || children(supervisor).first().copied())
+    }
+
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.supervisor.stdin.take().expect("a pipe")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.supervisor_pid(), signal).expect("the supervisor is there");
+    }
+
+    /// The rest of the next line that begins so.
+    pub(crate) fn line(&mut self, start: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("no {start:?} after {:?}", self.heard));
+            self.heard.push(line.clone());
+            if let Some(rest) = line.strip_prefix(start) {
+                return rest.trim().to_owned();
+            }
+        }
+    }
+
+    /// The verdict, once the supervisor and everybody who writes to its standard error is gone.
+    pub(crate) fn verdict(&mut self) -> String {
+        let verdict = self.line("verdict");
+        self.supervisor.wait().expect("a child of ours");
+        verdict
+    }
+
+    /// The end of the hold and the moment of the kill, as said last before everybody was gone.
+    pub(crate) fn last_hold_ns(&mut self) -> (u64, u64) {
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.heard.push(line);
+        }
+        let last = self.heard.iter().rev().find_map(|line| line.strip_prefix("hold ")).expect("a hold was said");
+        let (ends, kill_at) = last.split_once(' ').expect("two numbers");
+        (ends.parse().expect("a number"), kill_at.parse().expect("a number"))
+    }
+
+    /// Waits until so many actors have acted.
+    pub(crate) fn actors(&self, count: usize) -> Vec<Pid> {
+        wait_for("the actors", || {
+            let acts = self.acts();
+            (acts.len() >= count).then(|| acts.into_iter().map(|(pid, _)| pid).collect())
+        })
+    }
+
+    /// Waits until this file is there, and returns what is in it.
+    pub(crate) fn file(&self, name: &str) -> String {
+        let path = self.directory.path().join(name);
+        wait_for(name, || fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n')))
+    }
+
+    /// The time of the last act of any actor, in nanoseconds of the clock that counts through suspend.
+    pub(crate) fn last_act_ns(&self) -> u64 {
+        self.acts().into_iter().map(|(_, time_ns)| time_ns).max().expect("somebody acted")
+    }
+
+    /// How long it takes from now until the last act of any actor.
+    pub(crate) fn wait_until_all_are_gone(&self) {
+        wait_for("the end of all actors", || self.acts().iter().all(|(pid, _)| !alive(*pid)).then_some(()));
+    }
+
+    fn acts(&self) -> Vec<(Pid, u64)> {
+        let entries = fs::read_dir(self.directory.path()).expect("the directory is there");
+        entries
+            .filter_map(|entry| {
+                let path = entry.ok()?.path();
+                let pid = Pid::from_raw(path.file_name()?.to_str()?.parse().ok()?)?;
+                let time_ns = u64::from_le_bytes(fs::read(&path).ok()?.try_into().ok()?);
+                Some((pid, time_ns))
+            })
+            .collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // The guardian kills the rest.
+        let _ = self.supervisor.kill();
+        let _ = self.supervisor.wait();
+    }
+}
+
+/// Whether there is a process of this number that is not a zombie.
+pub(crate) fn alive(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// Waits until the look shows something, with a bound.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn children(parent: u32) -> Vec<Pid> {
+    let path = format!("/proc/{parent}/task/{parent}/children");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok().and_then(Pid::from_raw)).collect()
+}
+
+/// How long a test waits for what has to come.
+const PATIENCE: Duration = Duration::from_secs(20);

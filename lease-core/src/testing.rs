@@ -1,0 +1,144 @@
+//! For tests of programs that lead: a clock that a test moves, and terms that a test grants and ends.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::clock::{Clock, Timer};
+use crate::elector::{Reason, Term, TermId, Won};
+use crate::leadership::{Leadership, Released, Signal, Signals, TermShared};
+use crate::record::FencingToken;
+use crate::time::{Instant, Timestamp};
+
+/// The time of the tokio runtime: under `tokio::time::pause` it moves only when every task waits.
+///
+/// Its wall clock starts at the same moment as its instants, in 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct TokioClock {
+    start: tokio::time::Instant,
+}
+
+impl TokioClock {
+    /// A clock that starts now. Must be called on the runtime whose time it shows.
+    pub fn new() -> Self {
+        Self { start: tokio::time::Instant::now() }
+    }
+
+    fn elapsed(&self) -> Duration {
+        // Not from zero: an instant of zero is reserved for a hold that has ended.
+        self.start.elapsed() + Duration::from_secs(1)
+    }
+}
+
+impl Default for TokioClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for TokioClock {
+    fn instant(&self) -> Instant {
+        let ns = u64::try_from(self.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Instant::from_nanos(ns, ns)
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_unix_micros(i64::try_from(self.elapsed().as_micros()).unwrap_or(i64::MAX))
+    }
+
+    fn timer(&self) -> io::Result<Box<dyn Timer>> {
+        Ok(Box::new(SleepTimer::default()))
+    }
+}
+
+/// A timer on the time of the tokio runtime.
+#[derive(Debug, Default)]
+pub(crate) struct SleepTimer {
+    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Timer for SleepTimer {
+    fn arm(&mut self, after: Duration) {
+        let deadline = tokio::time::Instant::now().checked_add(after);
+        self.sleep = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
+    }
+
+    fn poll_fired(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// A leadership for a test, with the control over its term.
+///
+/// ```
+/// # use lease_core::{testing, FencingToken, Reason};
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let (leadership, mut term) = testing::grant(Some(FencingToken { epoch: 0, revision: 7 }));
+/// assert!(leadership.is_valid());
+/// term.lose(Reason::TakenOver);
+/// assert_eq!(leadership.lost().await.reason, Reason::TakenOver);
+/// drop(leadership);
+/// term.drained().await;
+/// # });
+/// ```
+pub fn grant(token: Option<FencingToken>) -> (Leadership, TermControl) {
+    let (sender, signals) = mpsc::unbounded_channel();
+    let forever = Instant::from_nanos(u64::MAX, u64::MAX);
+    let term = Term {
+        id: TermId(0),
+        token,
+        acquire_time: Timestamp::from_unix_micros(0),
+        transitions: 0,
+        valid_until: forever,
+        fence: forever,
+        won: Won::Created,
+    };
+    let shared = Arc::new(TermShared::new(term, Arc::new(crate::clock::SystemClock), Box::new(TestSignals(sender))));
+    (Leadership::new(Arc::clone(&shared)), TermControl { shared, signals })
+}
+
+#[derive(Debug)]
+struct TestSignals(mpsc::UnboundedSender<Signal>);
+
+impl Signals for TestSignals {
+    fn send(&self, signal: Signal) {
+        // A test that no longer listens does not mind.
+        let _ = self.0.send(signal);
+    }
+}
+
+/// What a test does to a granted term.
+#[derive(Debug)]
+pub struct TermControl {
+    shared: Arc<TermShared>,
+    signals: mpsc::UnboundedReceiver<Signal>,
+}
+
+impl TermControl {
+    /// Asks the work to finish, as a resignation or a shutdown does.
+    pub fn drain(&self, why: Reason) {
+        self.shared.mark_draining(why);
+    }
+
+    /// Ends the term, as a loss does.
+    pub fn lose(&self, why: Reason) {
+        self.shared.mark_ended(why);
+    }
+
+    /// Waits until every clone of the leadership is gone, that is, until the work has stopped.
+    pub async fn drained(&mut self) {
+        while let Some(signal) = self.signals.recv().await {
+            if matches!(signal, Signal::Drained(_)) {
+                self.shared.close(Released::Released);
+                return;
+            }
+        }
+    }
+}
