@@ -327,9 +327,9 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Well below the 90 s after which the API server closes an idle connection (`net/http` `IdleTimeout` in
 /// apiserver's `pkg/server/secure_serving.go`), so that a request seldom meets a closing one.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// A hundred locks that renew every second have one or two requests in flight; the rest is for bursts. Each idle
-/// TLS connection takes some 40 KiB.
-const POOL_IDLE_CONNECTIONS_MAX: usize = 32;
+/// A hundred locks that renew at one instant need as many connections, and making one anew costs more than ten
+/// renewals. What is not used goes after [`POOL_IDLE_TIMEOUT`].
+const POOL_IDLE_CONNECTIONS_MAX: usize = 128;
 const RENEW_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// The API server takes objects of at most 3 MiB (`MaxRequestBodyBytes`), and a page of a list holds several.
 const BODY_BYTES_MAX: usize = 64 << 20;
