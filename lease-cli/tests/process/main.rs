@@ -260,7 +260,7 @@ fn orphans_are_reaped() {
 
 fn the_command_has_the_keyboard() {
     let (mut world, mut keyboard) =
-        World::with_terminal(Script::STEADY, "echo up > $DIR/up; read line; echo $line > $DIR/line; exit 3");
+        World::with_shell_in_terminal(Script::STEADY, "echo up > $DIR/up; read line; echo $line > $DIR/line; exit 3");
     world.file("up");
     // Ctrl-Z suspends nothing: a lease is not held by a command that stands still.
     keyboard.write_all(b"\x1ahello\n").expect("a terminal");
@@ -269,8 +269,9 @@ fn the_command_has_the_keyboard() {
 }
 
 fn an_interrupt_from_the_keyboard_is_meant_for_all() {
-    let (mut world, mut keyboard) = World::with_terminal(Script::STEADY, "echo up > $DIR/up; sleep 100");
-    world.file("up");
+    // Not a shell: some lose an interrupt that comes while they start a program.
+    let (mut world, mut keyboard) = World::with_actor_in_terminal(Script::STEADY, "plain");
+    world.actors(1);
     keyboard.write_all(b"\x03").expect("a terminal");
     assert_eq!(world.verdict(), "130 Itself 2");
 }

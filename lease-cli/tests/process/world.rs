@@ -38,14 +38,24 @@ impl World {
     }
 
     /// The same in a terminal, whose keyboard is returned.
-    pub(crate) fn with_terminal(script: Script, text: &str) -> (Self, File) {
+    pub(crate) fn with_shell_in_terminal(script: Script, text: &str) -> (Self, File) {
+        Self::in_terminal(script, TempDir::new().expect("a directory"), &["sh", "-c", text])
+    }
+
+    /// An actor in a terminal, whose keyboard is returned.
+    pub(crate) fn with_actor_in_terminal(script: Script, kind: &str) -> (Self, File) {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().to_str().expect("text").to_owned();
+        Self::in_terminal(script, directory, &["/proc/self/exe", &path, kind])
+    }
+
+    fn in_terminal(script: Script, directory: TempDir, command: &[&str]) -> (Self, File) {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("it is ours");
         let path = ptsname(&keyboard, Vec::new()).expect("it has a name").into_string().expect("text");
         let mut session = Command::new("/proc/self/exe");
         session.arg(path).env(ROLE, "session");
-        let directory = TempDir::new().expect("a directory");
-        (Self::begin(session, script, directory, &["sh", "-c", text], Stdio::null()), keyboard.into())
+        (Self::begin(session, script, directory, command, Stdio::null()), keyboard.into())
     }
 
     fn start(script: Script, directory: TempDir, command: &[&str], stdin: Stdio) -> Self {
