@@ -1,7 +1,7 @@
 //! The guardian: a small process that holds the deadline and has the tree killed by it.
 //!
 //! It is single-threaded, allocates little, and does nothing that can block: it polls its socket, its
-//! timer and its signals. It writes no log; whoever reads the supervisor's log hears of it from there.
+//! timer and its signals. It keeps itself in memory. It writes no log; whoever reads the supervisor's log hears of it from there.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getpid, getppid, kill_process_group, set_child_subreaper,
     set_parent_process_death_signal, waitid,
@@ -86,6 +87,9 @@ impl<'a> Guardian<'a> {
         }
         signal_hook::low_level::pipe::register(Signal::CHILD.as_raw(), notify.try_clone()?)?;
         signal_hook::low_level::pipe::register(DEATH_SIGNAL.as_raw(), notify)?;
+        // What `ps` and `top` show; it would be "exe".
+        let _ = rustix::thread::set_name(c"lease-guardian");
+        stay_in_memory();
         set_child_subreaper(Some(getpid()))?;
         set_parent_process_death_signal(Some(DEATH_SIGNAL))?;
         let wire = Wire::inherited()?;
@@ -311,6 +315,18 @@ impl<'a> Guardian<'a> {
     fn tell(&self, report: Report) {
         drop(self.wire.report(report));
     }
+}
+
+/// Keeps what killing needs from being thrown out of memory while nothing is to be killed.
+///
+/// On a machine that runs out of memory the kernel drops the code of idle programs first, and reading it
+/// back can take longer than the deadline allows, while a busy command goes on. Where the system does not
+/// grant this much locked memory, the guardian does without.
+fn stay_in_memory() {
+    // Only what has been used is locked, so it is used once. Not what is mapped in future: under a limit
+    // that would turn a later allocation into a failure.
+    let _ = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::ONFAULT);
+    tree::kill_descendants();
 }
 
 fn timespec(nanos: u64) -> Timespec {

@@ -11,7 +11,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::{Signal, kill_process};
 
 use roles::{Script, now};
-use world::{World, alive, wait_for};
+use world::{World, alive, wait_for, zombies_under};
 
 fn main() -> ExitCode {
     if let Some(code) = lease_cli::child::stage(std::env::args_os()).or_else(roles::play) {
@@ -49,6 +49,9 @@ const TESTS: &[(&str, fn())] = tests![
     a_tree_that_keeps_moving_is_killed,
     other_signals_reach_the_command,
     the_guardian_outlives_what_terminals_send,
+    orphans_are_reaped,
+    the_command_has_the_keyboard,
+    an_interrupt_from_the_keyboard_is_meant_for_all,
 ];
 
 fn the_command_s_own_end_is_reported() {
@@ -243,4 +246,32 @@ fn the_guardian_outlives_what_terminals_send() {
     world.stdin().write_all(b"on\n").expect("somebody reads");
     assert_eq!(world.verdict(), "5 Itself 0");
     wait_for("the end of the guardian", || (!alive(guardian)).then_some(()));
+}
+
+fn orphans_are_reaped() {
+    let world = World::with_shell(
+        Script::STEADY,
+        "for i in 1 2 3 4 5 6 7 8 9; do (true &); done; echo up > $DIR/up; while :; do sleep 0.05; done",
+    );
+    world.file("up");
+    let guardian = world.guardian();
+    wait_for("the end of all zombies", || (zombies_under(guardian) == 0).then_some(()));
+}
+
+fn the_command_has_the_keyboard() {
+    let (mut world, mut keyboard) =
+        World::with_shell_in_terminal(Script::STEADY, "echo up > $DIR/up; read line; echo $line > $DIR/line; exit 3");
+    world.file("up");
+    // Ctrl-Z suspends nothing: a lease is not held by a command that stands still.
+    keyboard.write_all(b"\x1ahello\n").expect("a terminal");
+    assert_eq!(world.file("line"), "hello\n");
+    assert_eq!(world.verdict(), "3 Itself 0");
+}
+
+fn an_interrupt_from_the_keyboard_is_meant_for_all() {
+    // Not a shell: some lose an interrupt that comes while they start a program.
+    let (mut world, mut keyboard) = World::with_actor_in_terminal(Script::STEADY, "plain");
+    world.actors(1);
+    keyboard.write_all(b"\x03").expect("a terminal");
+    assert_eq!(world.verdict(), "130 Itself 2");
 }

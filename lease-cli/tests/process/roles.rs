@@ -25,6 +25,7 @@ pub(crate) fn play() -> Option<ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     Some(match role.as_str() {
         "supervisor" => supervisor(arguments),
+        "session" => session(&arguments),
         "actor" => actor(Path::new(&arguments[0]), arguments[1].to_str().expect("a kind of actor")),
         other => panic!("no such role: {other}"),
     })
@@ -119,6 +120,16 @@ fn supervisor(mut arguments: Vec<OsString>) -> ExitCode {
     let code = verdict.status.map_or_else(|| "none".to_owned(), |status| status.shell_code().to_string());
     eprintln!("verdict {code} {:?} {}", verdict.cause, verdict.asked.map_or(0, Signal::as_raw));
     ExitCode::SUCCESS
+}
+
+/// A terminal, then what a supervisor is given: becomes one that was started in this terminal.
+fn session(arguments: &[OsString]) -> ExitCode {
+    setsid().expect("not a group leader");
+    // The first terminal that the leader of a session opens is the session's.
+    let terminal = File::options().read(true).write(true).open(&arguments[0]).expect("a terminal");
+    let mut supervisor = Command::new("/proc/self/exe");
+    let error = supervisor.args(&arguments[1..]).env(ROLE, "supervisor").stdin(terminal).exec();
+    panic!("no supervisor: {error}");
 }
 
 struct Scripted {

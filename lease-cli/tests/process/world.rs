@@ -1,12 +1,13 @@
 //! One supervisor of a test, with what it says and what its actors do.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
 use crate::roles::{ROLE, Script};
@@ -36,11 +37,37 @@ impl World {
         Self::start(script, TempDir::new().expect("a directory"), command, Stdio::piped())
     }
 
+    /// The same in a terminal, whose keyboard is returned.
+    pub(crate) fn with_shell_in_terminal(script: Script, text: &str) -> (Self, File) {
+        Self::in_terminal(script, TempDir::new().expect("a directory"), &["sh", "-c", text])
+    }
+
+    /// An actor in a terminal, whose keyboard is returned.
+    pub(crate) fn with_actor_in_terminal(script: Script, kind: &str) -> (Self, File) {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().to_str().expect("text").to_owned();
+        Self::in_terminal(script, directory, &["/proc/self/exe", &path, kind])
+    }
+
+    fn in_terminal(script: Script, directory: TempDir, command: &[&str]) -> (Self, File) {
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("it is ours");
+        let path = ptsname(&keyboard, Vec::new()).expect("it has a name").into_string().expect("text");
+        let mut session = Command::new("/proc/self/exe");
+        session.arg(path).env(ROLE, "session");
+        (Self::begin(session, script, directory, command, Stdio::null()), keyboard.into())
+    }
+
     fn start(script: Script, directory: TempDir, command: &[&str], stdin: Stdio) -> Self {
-        let mut supervisor = Command::new("/proc/self/exe")
+        let mut supervisor = Command::new("/proc/self/exe");
+        supervisor.env(ROLE, "supervisor");
+        Self::begin(supervisor, script, directory, command, stdin)
+    }
+
+    fn begin(mut starter: Command, script: Script, directory: TempDir, command: &[&str], stdin: Stdio) -> Self {
+        let mut supervisor = starter
             .args(script.arguments())
             .args(command)
-            .env(ROLE, "supervisor")
             .env("DIR", directory.path())
             .stdin(stdin)
             .stdout(Stdio::null())
@@ -150,6 +177,12 @@ impl Drop for World {
 pub(crate) fn alive(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// How many children of this process wait to be reaped.
+pub(crate) fn zombies_under(parent: Pid) -> usize {
+    let parent = u32::try_from(parent.as_raw_pid()).expect("not negative");
+    children(parent).into_iter().filter(|pid| !alive(*pid)).count()
 }
 
 /// Waits until the look shows something, with a bound.
