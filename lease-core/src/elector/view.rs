@@ -186,6 +186,7 @@ impl View {
                 // Where its absence was not seen, a renewal before that may have gone unseen too.
                 let missed = self.live_seen && before.is_some();
                 let rest = if missed { self.live_wait } else { Duration::ZERO };
+                self.since = now;
                 self.wait_until = self.wait_until.latest(now + rest);
             }
             None if seen.record.holder.is_none() => {
