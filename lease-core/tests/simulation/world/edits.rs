@@ -58,7 +58,7 @@ impl World {
     }
 
     /// A process that never saw the record, and a create under way, cannot know better. One that knows saw
-    /// a holder, and waits for as long as the present one asks for.
+    /// a holder, and waits for as long as the present one asks for, by itself or because it saw this term.
     fn all_know(&self, stored: &Versioned) -> bool {
         let creating = self.happenings.values().any(
             |happening| matches!(happening, Happening::Apply { request, .. } if matches!(request.op, Op::Create(_))),
@@ -68,7 +68,8 @@ impl World {
             && self.nodes.iter().all(|node| {
                 let seen = node.elector.observed().filter(|seen| seen.record.holder.is_some());
                 let own = node.plan.timing.lease_duration();
-                seen.is_some_and(|seen| asked <= own.max(seen.record.lease_duration))
+                let this_term = |record: &LeaseRecord| record.transitions == stored.record.transitions;
+                seen.is_some_and(|seen| asked <= own || this_term(&seen.record) && asked <= seen.record.lease_duration)
             })
     }
 
