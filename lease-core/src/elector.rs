@@ -318,7 +318,7 @@ impl Elector {
             (Phase::Candidate, Hint::Changed(found)) => {
                 if !self.view.is_old_news(&found) && !matches!(self.view.found, Found::Unread) {
                     self.pace.confirmed = false;
-                    self.view.saw(now, found, &self.config.timing);
+                    self.view.heard(now, found, &self.config.timing);
                 }
             }
             (Phase::Candidate, Hint::Deleted) => {

@@ -1,5 +1,7 @@
 //! The world around the machines: true time, each process's clocks, the network and its faults.
 
+mod edits;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -798,116 +800,6 @@ impl World {
         self.oracle.nodes[index] = crate::oracle::Judged::default();
         let after = Duration::from_millis(self.rng.u64(0..6_000));
         self.at(after, Happening::Start { node: index });
-    }
-
-    fn edit(&mut self) {
-        let Some(stored) = self.store.current().cloned() else { return };
-        let Some(holder) = stored.record.holder.clone() else { return };
-        // It saw a holder, and waits for as long as the present one asks for.
-        let known = self.nodes.iter().all(|node| {
-            let asked = stored.record.lease_duration;
-            let own = node.plan.timing.lease_duration();
-            let seen = node.elector.observed().filter(|seen| seen.record.holder.is_some());
-            seen.is_some_and(|seen| asked <= own.max(seen.record.lease_duration))
-        });
-        let creating = self.happenings.values().any(
-            |happening| matches!(happening, Happening::Apply { request, .. } if matches!(request.op, Op::Create(_))),
-        );
-        // A process that never saw the record, and a create under way, cannot know better.
-        self.oracle.exclusion_holds = known && !creating;
-        if self.rng.bool() {
-            // The holder cannot see it, and the others must wait for it all the same.
-            let cut_until_ns = self.now_ns + 20_000_000_000;
-            let cut = self.nodes.iter_mut().find(|node| *node.elector.config().identity.as_str() == *holder.as_str());
-            cut.into_iter().for_each(|node| node.cut_until_ns = cut_until_ns);
-        }
-        let mut record = stored.record.clone();
-        let wall_us = i64::try_from(self.now_ns / 1_000).expect("a short run");
-        let what = match self.rng.u8(0..14) {
-            0 => {
-                self.oracle.saw("edit: delete");
-                self.note(format!("edit: delete of {holder}'s record"));
-                self.store.delete();
-                self.edited = true;
-                return self.tell_watchers(&Hint::Deleted);
-            }
-            1 => {
-                record.holder = None;
-                "edit: clear"
-            }
-            2 => {
-                record.holder = HolderIdentity::from_record("intruder");
-                if self.rng.bool() {
-                    record.renew_time = Some(Timestamp::from_unix_micros(wall_us));
-                }
-                "edit: overwrite"
-            }
-            3 => {
-                let other = self.rng.usize(0..self.nodes.len());
-                record.holder = Some(self.nodes[other].elector.config().identity.clone());
-                record.renew_time = Some(Timestamp::from_unix_micros(wall_us));
-                "edit: overwrite with a candidate"
-            }
-            4 => {
-                record.lease_duration = Duration::from_secs(1);
-                "edit: lower duration"
-            }
-            5 => "edit: label",
-            9 => {
-                // As if the holder had renewed for a shorter time.
-                record.lease_duration = Duration::from_secs(1);
-                record.renew_time = Some(Timestamp::from_unix_micros(wall_us));
-                "edit: lower duration and renew"
-            }
-            10 => {
-                let releases = self.store.history.iter().filter(|record| record.released.is_some());
-                let Some(release) = releases.last().cloned() else { return };
-                record = release;
-                "edit: restore a release"
-            }
-            11 => {
-                record = LeaseRecord::default();
-                "edit: made anew"
-            }
-            12 => {
-                self.oracle.saw("edit: garbage");
-                self.note("edit: garbage");
-                self.store.put(record);
-                self.store.unreadable = true;
-                self.edited = true;
-                return;
-            }
-            13 => {
-                let acquire_time = Timestamp::from_unix_micros(wall_us);
-                record.request =
-                    Some(Arc::new(HandoverRequest { holder, acquire_time, successor: None, draining: false }));
-                "edit: void request"
-            }
-            6 => {
-                record = self.store.history[self.rng.usize(0..self.store.history.len())].clone();
-                "edit: restore"
-            }
-            7 => {
-                // As client-go writes it, on the present count or on that of an older observation.
-                record.holder = None;
-                record.lease_duration = Duration::from_secs(1);
-                record.renew_time = Some(Timestamp::from_unix_micros(wall_us));
-                record.acquire_time = record.renew_time;
-                record.transitions = record.transitions.saturating_sub(self.rng.u32(0..2));
-                "edit: foreign release"
-            }
-            _ => {
-                let acquire_time = record.acquire_time.expect("a held record has one");
-                record.request =
-                    Some(Arc::new(HandoverRequest { holder, acquire_time, successor: None, draining: false }));
-                "edit: request"
-            }
-        };
-        self.oracle.saw(what);
-        self.note(format!("{what}: {record:?}"));
-        let stored = self.store.put(record);
-        self.edited = true;
-        self.tell_watchers(&Hint::Changed(stored));
     }
 
     fn healed(&self) -> bool {
