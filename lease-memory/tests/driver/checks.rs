@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use lease_core::testing::TokioClock;
-use lease_core::{Clock, Instant, LeaderElection, Notice, Observation, Observer, PhaseKind, Reason, Timing};
+use lease_core::{Clock, Instant, LeaderElection, Notice, Observation, Observer, PhaseKind, Reason, Released, Timing};
 use lease_memory::{MemoryStore, Outcome, Requests};
 
 use crate::support::{H, ManualClock, identity, ms, polling, timing, until, until_phase};
@@ -121,8 +121,11 @@ async fn a_starved_application_does_not_lose_the_lease_of_a_driver_on_its_own_th
         assert_eq!(leadership.check(), Ok(()));
     }
     assert_eq!(a.status().borrow().phase, PhaseKind::Leading);
-    drop(leadership);
-    assert_eq!(a.shutdown().await, lease_core::Released::Released);
+    let work = async {
+        leadership.draining().cancelled().await;
+        drop(leadership);
+    };
+    assert_eq!(tokio::join!(a.shutdown(), work).0, Released::Released);
 }
 
 /// The other way round: on a runtime that is starved, the check still tells the truth.
