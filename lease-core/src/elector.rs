@@ -253,6 +253,11 @@ impl Elector {
                 self.shutdown = true;
                 self.give_up(now.instant, Reason::Shutdown, None, actions);
             }
+            Event::WorkEnded { term } => {
+                if self.term().is_some_and(|current| current.id == term) {
+                    self.give_up(now.instant, Reason::WorkEnded, None, actions);
+                }
+            }
             Event::Drained { term } => self.drained(now.instant, term, actions),
             Event::ExpirySeen { term } => {
                 if self.term().is_some_and(|current| current.id == term) {

@@ -757,9 +757,11 @@ impl World {
                 // The work ends by itself.
                 match self.oracle.nodes[node].work.as_mut().filter(|work| !work.stopped) {
                     Some(work) if self.nodes[node].elector.phase() == PhaseKind::Leading => {
-                        work.stopped = true;
                         let term = work.term.id;
-                        self.step(node, Event::Drained { term })
+                        // All of it, or a part, after which the rest has to drain.
+                        work.stopped = self.rng.bool();
+                        let event = if work.stopped { Event::Drained { term } } else { Event::WorkEnded { term } };
+                        self.step(node, event)
                     }
                     _ => Ok(()),
                 }
