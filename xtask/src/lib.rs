@@ -1,12 +1,14 @@
 //! What the commands of `cargo xtask` do, as a library, so that their checks are also ordinary tests.
 
 pub mod cluster;
+pub mod compare;
 pub mod dependencies;
 pub mod test;
 pub mod tidy;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +46,22 @@ impl Failure {
         let path = path.into();
         |source| Self::Io { path, source }
     }
+}
+
+/// A cargo command as a shell would give it.
+///
+/// What `cargo run` says of this package to this program is left out: ring's build script would take it for a change,
+/// and every command here would compile half of the tree again that one in a shell has just compiled.
+fn cargo<const N: usize>(args: [&str; N]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root()).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// The root of the workspace.

@@ -1,16 +1,17 @@
-//! The project's own commands: `cargo xtask test`, `tidy` and `cluster`.
+//! The project's own commands: `cargo xtask test`, `tidy`, `cluster` and `compare`.
 //!
 //! They are a program rather than a script, so that whoever can build the project can run them.
 
 use std::env;
 use std::process::ExitCode;
 
-use xtask::{cluster, test, tidy};
+use xtask::{cluster, compare, test, tidy};
 
 const USAGE: &str = "usage: cargo xtask COMMAND
   test [ARGS]   everything that CI runs; ARGS go to cargo test
   tidy          style, direction of dependencies and the TLS provider, without compiling anything
-  cluster       an etcd and a Kubernetes API server for as long as it runs, and how to use them";
+  cluster       an etcd and a Kubernetes API server for as long as it runs, and how to use them
+  compare [OPTIONS]   ours and the stock client-go elector side by side: docs/comparison.md; --quick for a try";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         ("test", args) => test::run(args),
         ("tidy", []) => tidy::run(),
         ("cluster", []) => cluster::run(),
+        ("compare", args) => compare::run(args),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(64);

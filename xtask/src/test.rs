@@ -16,7 +16,7 @@ use serde_json::Value;
 use testbed::build::{Go, go_program};
 use testbed::require;
 
-use crate::{Failure, root, tidy};
+use crate::{Failure, cargo, root, tidy};
 
 /// Runs all steps; `args` go to `cargo test`.
 ///
@@ -97,12 +97,6 @@ fn build_servers() -> Result<(), String> {
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
-}
-
-fn cargo<const N: usize>(args: [&str; N]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(args).current_dir(root()).stdin(Stdio::null());
-    command
 }
 
 fn succeeds(mut command: Command) -> Result<(), String> {

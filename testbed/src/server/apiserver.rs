@@ -1,5 +1,6 @@
 //! A Kubernetes API server with users to try RBAC with.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,6 +45,8 @@ impl ApiServer {
         let (key, public_key) = service_account_keys_pem();
         let key = server.write("service-account.key", &key)?;
         let public_key = server.write("service-account.pub", &public_key)?;
+        let policy = server.write("audit.yaml", &audit_policy().to_string())?;
+        let audit = server.dir().join(AUDIT_LOG);
         let certs = server.dir().join("certs");
         let args = |[port]: [u16; 1]| {
             let (tokens, key, public_key) = (tokens.display(), key.display(), public_key.display());
@@ -62,6 +65,8 @@ impl ApiServer {
                 format!("--service-account-signing-key-file={key}"),
                 "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
                 "--disable-admission-plugins=ServiceAccount".to_owned(),
+                format!("--audit-policy-file={}", policy.display()),
+                format!("--audit-log-path={}", audit.display()),
             ]
         };
         let [port] = server.start(args, |[port]| ready(port, &certs))?;
@@ -186,6 +191,24 @@ impl ApiServer {
         if answer.status == 404 { None } else { Some(answer.ok()) }
     }
 
+    /// The verbs of all requests that one of [`USERS`] has sent so far, in the order in which they were answered.
+    ///
+    /// A watch is in it as soon as it is open. Requests of [`ADMIN`] are not recorded.
+    ///
+    /// # Panics
+    /// When there is no such user, or the server's record cannot be read.
+    #[track_caller]
+    pub fn verbs_of(&self, user: &str) -> Vec<String> {
+        assert!(USERS.contains(&user), "requests of {user} are not recorded");
+        let log = fs::read_to_string(self.server.dir().join(AUDIT_LOG)).expect("the server writes it from its start");
+        let mut seen = BTreeSet::new();
+        // The last line may be unfinished.
+        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let own = events.filter(|event| event["user"]["username"] == user);
+        let first = own.filter(|event| seen.insert(event["auditID"].to_string()));
+        first.filter_map(|event| event["verb"].as_str().map(str::to_owned)).collect()
+    }
+
     /// The id of its process; none after [`ApiServer::kill`].
     pub fn id(&self) -> Option<u32> {
         self.server.id()
@@ -248,6 +271,12 @@ fn token_table() -> String {
     let others = USERS.iter().map(|user| format!("{},{user},{user},", token(user)));
     let lines: Vec<String> = std::iter::once(admin).chain(others).collect();
     lines.join("\n") + "\n"
+}
+
+/// Who asked for what, for the users of the tests alone, so that it costs the others nothing.
+fn audit_policy() -> Value {
+    json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata", "users": USERS}, {"level": "None"}]})
 }
 
 /// A private key and its public key: the server signs tokens of service accounts, though no test asks for one.
@@ -315,6 +344,7 @@ const P256_SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
+const AUDIT_LOG: &str = "audit.log";
 const GRANTED_WITHIN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
