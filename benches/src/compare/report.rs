@@ -182,7 +182,8 @@ part of a retry period after the scene is right: one acts, the other has not act
   administrator, and 25 s are observed. An overlap is a time in which both act. None of ours counts only where the same judge
   has seen an overlap of the peer in the same run.
 * **CPU per renewal**: user and system time of a process with 100 leases at 4 s / 3 s / 1 s, divided by the updates that the
-  server counted meanwhile; one peer after the other. Ours is `benches/src/bin/elections.rs`.
+  audit log of the server has of its user; both peers at once. Ours is `benches/src/bin/elections.rs`, with a watch for each
+  lease; the peer has none.
 * **Resident memory**: of the elector, and the sum over supervisor and guardian of `lease run`, in which pages of the
   program that both share are counted twice. The guarded program is not in it; the work of the elector is.
 * **Requests of an idle standby**: what the audit log of the server has of its user, without watches. New watches are
