@@ -94,41 +94,58 @@ mod system {
     )]
     pub(super) fn timer() -> io::Result<Box<dyn Timer>> {
         let fd = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-        Ok(Box::new(TimerFd(AsyncFd::new(fd)?)))
+        Ok(Box::new(TimerFd { fd: AsyncFd::new(fd)?, armed_for: None }))
     }
 
-    struct TimerFd(AsyncFd<OwnedFd>);
+    struct TimerFd {
+        fd: AsyncFd<OwnedFd>,
+        /// When it will fire, by `CLOCK_BOOTTIME`, unless it has fired.
+        armed_for: Option<Duration>,
+    }
 
     impl Timer for TimerFd {
         fn arm(&mut self, after: Duration) {
+            let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Boottime);
+            let seconds = |value: i64| u64::try_from(value).unwrap_or(0);
+            let now = Duration::from_secs(seconds(tv_sec)) + Duration::from_nanos(seconds(tv_nsec));
+            let wanted = now + after.min(FURTHEST);
+            // Several steps in a row come to the same moment, but for what they themselves took.
+            if self.armed_for.is_some_and(|armed| armed >= wanted && armed <= wanted + 2 * SLACK) {
+                return;
+            }
+            let fires_at = wanted + SLACK;
             let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-            // All zero would disarm it.
-            let after = after.clamp(Duration::from_nanos(1), FURTHEST);
             let value = Timespec {
-                tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: after.subsec_nanos().into(),
+                tv_sec: i64::try_from(fires_at.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: fires_at.subsec_nanos().into(),
             };
             let spec = Itimerspec { it_interval: zero, it_value: value };
-            timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &spec)
-                .expect("a timer of our own takes any positive time");
+            timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &spec)
+                .expect("a timer of our own takes any time");
+            self.armed_for = Some(fires_at);
         }
 
         fn poll_fired(&mut self, context: &mut Context<'_>) -> Poll<()> {
             loop {
-                let mut guard = match self.0.poll_read_ready(context) {
+                let mut guard = match self.fd.poll_read_ready(context) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(guard) => guard.expect("the runtime outlives its tasks"),
                 };
                 let mut expirations = [0; 8];
-                match rustix::io::read(guard.get_inner(), &mut expirations) {
-                    Ok(_) => return Poll::Ready(()),
-                    // Re-armed since it became readable.
-                    Err(_) => guard.clear_ready(),
+                let fired = rustix::io::read(guard.get_inner(), &mut expirations).is_ok();
+                // Nothing to read is left, or it was armed again since it became readable.
+                guard.clear_ready();
+                if fired {
+                    self.armed_for = None;
+                    return Poll::Ready(());
                 }
             }
         }
     }
 
+    /// As late as the kernel lets a sleep be by default (`PR_SET_TIMERSLACK`), so that arming for the same moment again
+    /// costs no system call.
+    const SLACK: Duration = Duration::from_micros(50);
     /// About 30 years; "never" for a process.
     const FURTHEST: Duration = Duration::from_secs(1_000_000_000);
 }

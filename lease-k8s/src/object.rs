@@ -5,22 +5,30 @@
 //! (`tools/leaderelection/resourcelock/leaselock.go`); where it takes anything, so do we: what a Lease does not
 //! say is zero or none. What it could not decode at all is malformed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
 use lease_core::{Attachment, HandoverRequest, HolderIdentity, LeaseRecord, TermMark, Timestamp, Version, Versioned};
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::Serialize;
 use serde_json::value::RawValue;
 
 use crate::K8sError;
 
+/// The name of an annotation of ours.
+macro_rules! annotation {
+    ($name:literal) => {
+        concat!("lease-election.internal/", $name)
+    };
+}
+
 /// What the annotations begin with that hold what a Lease has no field for.
 ///
 /// An annotation's prefix must be a DNS name. `internal` is the top-level domain that ICANN has set aside for
 /// private use (resolution 2024.07.29.06), so this one is nobody else's.
-pub const ANNOTATION_PREFIX: &str = "lease-election.internal/";
+pub const ANNOTATION_PREFIX: &str = annotation!("");
 
 /// What was found in an object.
 #[derive(Debug)]
@@ -38,14 +46,18 @@ pub(crate) struct Found {
 pub(crate) struct Kept {
     pub(crate) uid: String,
     annotations: BTreeMap<String, String>,
-    metadata: Members,
-    spec: Members,
-    top: Members,
+    metadata: KeptMembers,
+    spec: KeptMembers,
+    top: KeptMembers,
 }
 
-/// Members of a JSON object, in their order, with their values as text.
+/// Members of a JSON object, in their order, with their values as text: where they lie in what was received, because
+/// most of them are not kept.
 #[derive(Debug, Default)]
-struct Members(Vec<(String, Box<RawValue>)>);
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// The members that are.
+type KeptMembers = Vec<(String, Box<RawValue>)>;
 
 /// What has no `resourceVersion` and `uid`, or is no JSON object with metadata: nothing to build a write on.
 #[derive(Debug)]
@@ -53,11 +65,11 @@ pub(crate) struct NoLease(pub(crate) String);
 
 /// Reads a Lease object.
 pub(crate) fn decode(json: &[u8]) -> Result<Found, NoLease> {
-    let mut top: Members = serde_json::from_slice(json).map_err(|error| NoLease(error.to_string()))?;
+    let mut top: Members<'_> = serde_json::from_slice(json).map_err(|error| NoLease(error.to_string()))?;
     let mut problems = Problems::default();
     top.forget("apiVersion");
     top.forget("kind");
-    let mut metadata: Members = top.take("metadata", &mut problems).unwrap_or_default();
+    let mut metadata: Members<'_> = top.take("metadata", &mut problems).unwrap_or_default();
     let version: String = metadata.take("resourceVersion", &mut problems).unwrap_or_default();
     let uid: String = metadata.take("uid", &mut problems).unwrap_or_default();
     if version.is_empty() || uid.is_empty() {
@@ -69,16 +81,16 @@ pub(crate) fn decode(json: &[u8]) -> Result<Found, NoLease> {
     let namespace = metadata.take("namespace", &mut problems).unwrap_or_default();
     let created = metadata.time("creationTimestamp");
     let mut annotations: BTreeMap<String, String> = metadata.take("annotations", &mut problems).unwrap_or_default();
-    let mut spec: Members = top.take("spec", &mut problems).unwrap_or_default();
+    let mut spec: Members<'_> = top.take("spec", &mut problems).unwrap_or_default();
     let mut record = record_of_spec(&mut spec, &mut problems);
     read_annotations(&mut record, &mut annotations, &mut problems);
     let revision = revision(&version);
-    let kept = Kept { uid, annotations, metadata, spec, top };
+    let kept = Kept { uid, annotations, metadata: metadata.kept(), spec: spec.kept(), top: top.kept() };
     let versioned = Versioned { record, version: Version::new(version), revision, attachment: Attachment::new(kept) };
     Ok(Found { namespace, name, created, versioned, problem: problems.0 })
 }
 
-fn record_of_spec(spec: &mut Members, problems: &mut Problems) -> LeaseRecord {
+fn record_of_spec(spec: &mut Members<'_>, problems: &mut Problems) -> LeaseRecord {
     let seconds: i32 = spec.take("leaseDurationSeconds", problems).unwrap_or_default();
     let transitions: i32 = spec.take("leaseTransitions", problems).unwrap_or_default();
     let holder: Option<String> = spec.take("holderIdentity", problems);
@@ -97,11 +109,11 @@ fn record_of_spec(spec: &mut Members, problems: &mut Problems) -> LeaseRecord {
 /// A mark or a request that cannot be read fits no term, so it is as good as none. An epoch guards against tokens
 /// of a store that went back, so one that cannot be read must not pass for 0.
 fn read_annotations(record: &mut LeaseRecord, annotations: &mut BTreeMap<String, String>, problems: &mut Problems) {
-    let mut take = |name: &str| annotations.remove(&format!("{ANNOTATION_PREFIX}{name}"));
+    let mut take = |name: &str| annotations.remove(name);
     if let Some(text) = take(EPOCH) {
         match text.parse() {
             Ok(epoch) => record.epoch = epoch,
-            Err(_) => problems.add(format_args!("annotation {ANNOTATION_PREFIX}{EPOCH} {text:?} is no epoch")),
+            Err(_) => problems.add(format_args!("annotation {EPOCH} {text:?} is no epoch")),
         }
     }
     record.acquired = take(ACQUIRED).and_then(|text| TermMark::parse(&text));
@@ -176,7 +188,7 @@ fn write_annotations(json: &mut JsonWriter, record: &LeaseRecord, foreign: Optio
     for (key, value) in foreign.into_iter().flatten() {
         json.member(key, value);
     }
-    let mut own = |name: &str, value: &str| json.member(&format!("{ANNOTATION_PREFIX}{name}"), value);
+    let mut own = |name: &str, value: &str| json.member(name, value);
     if record.epoch > 0 {
         own(EPOCH, &record.epoch.to_string());
     }
@@ -230,9 +242,9 @@ impl Problems {
     }
 }
 
-impl Members {
+impl<'a> Members<'a> {
     /// Removes a member and reads it. None when it is absent, null, or (with a problem) something else.
-    fn take<T: DeserializeOwned>(&mut self, key: &str, problems: &mut Problems) -> Option<T> {
+    fn take<T: Deserialize<'a>>(&mut self, key: &str, problems: &mut Problems) -> Option<T> {
         let text = self.remove(key)?;
         serde_json::from_str(text.get()).unwrap_or_else(|error| {
             problems.add(format_args!("{key}: {error}"));
@@ -251,30 +263,37 @@ impl Members {
     }
 
     /// Of a member that is there more than once the last counts, as in Go.
-    fn remove(&mut self, key: &str) -> Option<Box<RawValue>> {
+    fn remove(&mut self, key: &str) -> Option<&'a RawValue> {
         let mut found = None;
         while let Some(at) = self.0.iter().position(|(name, _)| name == key) {
             found = Some(self.0.remove(at).1);
         }
         found
     }
+
+    fn kept(self) -> KeptMembers {
+        self.0.into_iter().map(|(key, value)| (key.into_owned(), value.to_owned())).collect()
+    }
 }
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
         struct AsMap;
 
         impl<'de> Visitor<'de> for AsMap {
-            type Value = Members;
+            type Value = Members<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::with_capacity(MEMBERS_TYPICAL);
+                while let Some((Key(key), value)) = map.next_entry()? {
+                    members.push((key, value));
                 }
                 Ok(Members(members))
             }
@@ -315,8 +334,8 @@ impl JsonWriter {
         self.value(value);
     }
 
-    fn members(&mut self, members: &Members) {
-        for (key, value) in &members.0 {
+    fn members(&mut self, members: &KeptMembers) {
+        for (key, value) in members {
             self.member(key, value);
         }
     }
@@ -326,9 +345,10 @@ impl JsonWriter {
     }
 }
 
-const EPOCH: &str = "epoch";
-const ACQUIRED: &str = "acquired";
-const RELEASED: &str = "released";
-const SUCCESSOR: &str = "successor";
-const HANDOVER: &str = "handover";
+const EPOCH: &str = annotation!("epoch");
+const ACQUIRED: &str = annotation!("acquired");
+const RELEASED: &str = annotation!("released");
+const SUCCESSOR: &str = annotation!("successor");
+const HANDOVER: &str = annotation!("handover");
+const MEMBERS_TYPICAL: usize = 8;
 const ENCODED_BYTES_TYPICAL: usize = 768;
