@@ -18,8 +18,7 @@ fn run_as(fleet: &Fleet<'_>, user: &str, flags: &[&str]) -> Program {
     Program::spawn(command).expect("lease starts")
 }
 
-#[test]
-fn three_verbs_on_one_name_suffice() {
+pub(crate) fn three_verbs_on_one_name_suffice() {
     let Some(cluster) = testbed::cluster() else { return };
     let fleet = Fleet::new(cluster, "rights");
     cluster.api().grant(&fleet.namespace, "user-1", &rules(&["get", "update", "create"]));
@@ -32,8 +31,25 @@ fn three_verbs_on_one_name_suffice() {
     assert_eq!(said, 1, "said once");
 }
 
-#[test]
-fn a_missing_right_is_named_with_the_rule_that_grants_it() {
+pub(crate) fn with_list_and_watch_a_release_is_taken_at_once() {
+    let Some(cluster) = testbed::cluster() else { return };
+    let fleet = Fleet::new(cluster, "watch-rights");
+    cluster.api().grant(&fleet.namespace, "user-4", &rules(&["get", "update", "create", "list", "watch"]));
+    let mut leader = run_as(&fleet, "user-4", &[]);
+    fleet.acquit(1);
+    let standby = run_as(&fleet, "user-4", &[]);
+    standby.wait_for_line("the holder has changed", SOON).expect("the standby sees the leader");
+    leader.signal(Signal::TERM).expect("it runs");
+    assert_eq!(leader.wait(SOON).expect("it ends").code(), Some(0));
+    fleet.acquit(2);
+    let gaps = fleet.judge().leaderless();
+    assert!(gaps.iter().all(|gap| gap.length() < Duration::from_secs(1)), "{gaps:?}");
+    for replica in [&leader, &standby] {
+        assert!(!replica.lines().iter().any(|line| line.text.contains("no watch")), "{:?}", replica.lines());
+    }
+}
+
+pub(crate) fn a_missing_right_is_named_with_the_rule_that_grants_it() {
     let Some(cluster) = testbed::cluster() else { return };
     let fleet = Fleet::new(cluster, "denied");
     cluster.api().grant(&fleet.namespace, "user-2", &rules(&["get"]));
@@ -47,8 +63,7 @@ fn a_missing_right_is_named_with_the_rule_that_grants_it() {
         .expect("the failure says what to do");
 }
 
-#[test]
-fn a_single_try_without_any_right_is_denied_at_once() {
+pub(crate) fn a_single_try_without_any_right_is_denied_at_once() {
     let Some(cluster) = testbed::cluster() else { return };
     let fleet = Fleet::new(cluster, "no-rights");
     let mut replica = run_as(&fleet, "user-3", &["--nonblock"]);
