@@ -32,7 +32,7 @@ use self::callbacks::Callbacks;
 use self::driver::{Command, Driver, Lock};
 pub use self::report::{LastError, Status};
 use crate::clock::{Clock, SystemClock};
-use crate::elector::{Config, Elector, PhaseKind};
+use crate::elector::{Config, Elector, PhaseKind, Reason};
 use crate::leadership::{Leadership, Lost, Released};
 use crate::lock::{ResourceLock, WatchLock};
 use crate::observe::Observer;
@@ -274,12 +274,15 @@ impl Election {
     /// Runs the work in every term, until the election ends.
     ///
     /// The work is dropped at its next await when the term is lost; on a graceful stop it is told by
-    /// [`Leadership::draining`] and may finish. When it returns, or panics, the lease is released so
-    /// that another candidate may try, and contended for again after a while.
+    /// [`Leadership::draining`] and may finish. When it returns, or panics, whoever else holds the term is
+    /// told to drain; then the lease is released so that another candidate may try, and contended for
+    /// again after a while.
     pub async fn run(&self, mut work: impl AsyncFnMut(Leadership)) -> Ended {
         while let Ok(leadership) = self.campaign().await {
             let term = leadership.clone();
             let outcome = leadership.guard(catch_panic(work(term))).await;
+            // Callbacks, and tasks that the work has left behind, may hold the term too.
+            leadership.work_ended();
             match outcome {
                 Ok(Err(Panicked)) => {
                     tracing::error!("the work panicked; the lease is released and contended for again later");
@@ -296,8 +299,10 @@ impl Election {
     ///
     /// Any number of pairs, in the order of registration, each called again in every term. A pair that
     /// is registered while this candidate leads is started at once. `start` is to spawn the work, and
-    /// give each task a clone of the leadership; `stop` returns when its part of the work has stopped.
-    /// `stop` is called exactly once for each `start`, when the term drains or is lost.
+    /// give each task a clone of the leadership; the next pair waits until it has returned, and it is
+    /// dropped at its next await when the term is lost. `stop` returns when its part of the work has
+    /// stopped. It is called exactly once for each `start`, when the term drains or is lost. A `start`
+    /// that panics ends the term, which is contended for again after a while.
     pub fn on_term<S, E, SF, EF>(&self, start: S, stop: E)
     where
         S: Fn(Leadership) -> SF + Send + Sync + 'static,
@@ -308,7 +313,8 @@ impl Election {
         self.shared.callbacks.register(start, stop);
     }
 
-    /// What is known now, and whenever it changes. The sender is gone when the election has ended.
+    /// What is known now, and whenever it changes. When the election has ended its phase is
+    /// [`PhaseKind::Stopped`], with [`Reason::DriverEnded`] if it failed.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.shared.status.subscribe()
     }
@@ -321,6 +327,11 @@ impl Election {
     }
 
     /// Drains the work, releases the lease once it has stopped, and ends the election.
+    ///
+    /// This waits for the work, however long it takes: nobody else can say when it has stopped. What
+    /// hangs is told by the status: [`PhaseKind::Stopping`] with
+    /// [`Reason::DrainTimeout`], after which the lease runs out by itself.
+    /// [`Released::NotReleased`] when the driver has failed.
     pub async fn shutdown(self) -> Released {
         let status = self.status();
         let (held_before, terms_before) = {
@@ -330,7 +341,9 @@ impl Election {
         let _ = self.shared.commands.send(Command::Shutdown);
         self.shared.commands.closed().await;
         let status = status.borrow();
-        if held_before || status.terms > terms_before {
+        if status.reason == Some(Reason::DriverEnded) {
+            Released::NotReleased
+        } else if held_before || status.terms > terms_before {
             status.released.unwrap_or(Released::NotReleased)
         } else {
             Released::NotHeld
@@ -346,6 +359,7 @@ impl Drop for Election {
     }
 }
 
+#[derive(Debug)]
 struct Panicked;
 
 /// Turns a panic of the work into a value, so that it ends its term and not the election.

@@ -253,6 +253,11 @@ impl Elector {
                 self.shutdown = true;
                 self.give_up(now.instant, Reason::Shutdown, None, actions);
             }
+            Event::WorkEnded { term } => {
+                if self.term().is_some_and(|current| current.id == term) {
+                    self.give_up(now.instant, Reason::WorkEnded, None, actions);
+                }
+            }
             Event::Drained { term } => self.drained(now.instant, term, actions),
             Event::ExpirySeen { term } => {
                 if self.term().is_some_and(|current| current.id == term) {
@@ -318,7 +323,7 @@ impl Elector {
             (Phase::Candidate, Hint::Changed(found)) => {
                 if !self.view.is_old_news(&found) && !matches!(self.view.found, Found::Unread) {
                     self.pace.confirmed = false;
-                    self.view.saw(now, found, &self.config.timing);
+                    self.view.heard(now, found, &self.config.timing);
                 }
             }
             (Phase::Candidate, Hint::Deleted) => {

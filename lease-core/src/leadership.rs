@@ -54,6 +54,8 @@ pub(crate) enum Signal {
     ExpirySeen(TermId),
     /// The application gives the term up.
     Resign(TermId),
+    /// The work has ended by itself, though clones may still be held.
+    WorkEnded(TermId),
 }
 
 /// Where a term tells it.
@@ -202,6 +204,11 @@ impl Leadership {
     /// A handle that does not count as work.
     pub(crate) fn downgrade(&self) -> WeakLeadership {
         WeakLeadership(Arc::downgrade(&self.held))
+    }
+
+    /// Says that the work has ended, so that whoever else holds a clone is told to drain.
+    pub(crate) fn work_ended(&self) {
+        self.shared().signals.send(Signal::WorkEnded(self.shared().term.id));
     }
 
     /// Gives the term up: the other clones are told to drain, and the lease is released once the last

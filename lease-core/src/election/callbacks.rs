@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{BoxedStart, BoxedStop};
+use super::{BoxedStart, BoxedStop, Panicked, catch_panic};
 use crate::leadership::{Leadership, WeakLeadership};
 
 /// The registered pairs. They stay registered over terms.
@@ -38,18 +38,22 @@ impl Callbacks {
 
     /// Runs all pairs through one term. From the first start to the last stop they count as work, so
     /// that the lease is not released before; where there are no pairs, nothing is held.
-    pub(super) async fn run_term(&self, weak: &WeakLeadership, draining: &CancellationToken) {
+    ///
+    /// A start that panics ends the term, and no other is called in it. Whatever panics, every pair that
+    /// was started is stopped.
+    pub(super) async fn run_term(&self, weak: &WeakLeadership, draining: &CancellationToken) -> Result<(), Panicked> {
         let mut registered = self.registered.subscribe();
-        let mut work = None;
+        let mut work: Option<Leadership> = None;
         let mut started = 0;
+        let mut outcome = Ok(());
         while !draining.is_cancelled() {
             let count = *registered.borrow_and_update();
-            while started < count && !draining.is_cancelled() {
-                let Some(leadership) = work.clone().or_else(|| weak.upgrade()) else { return };
+            while started < count && outcome.is_ok() && !draining.is_cancelled() {
+                let Some(leadership) = work.clone().or_else(|| weak.upgrade()) else { return outcome };
+                work = Some(leadership.clone());
                 if let Some((start, _)) = self.pair(started) {
-                    start(leadership.clone()).await;
+                    outcome = run_start(&start, &leadership).await;
                 }
-                work = Some(leadership);
                 started += 1;
             }
             tokio::select! {
@@ -59,12 +63,31 @@ impl Callbacks {
             }
         }
         for index in 0..started {
-            if let Some((_, stop)) = self.pair(index) {
-                stop().await;
+            let Some((_, stop)) = self.pair(index) else { continue };
+            if catch_panic(async move { stop().await }).await.is_err() {
+                tracing::error!("a stop callback panicked");
+                outcome = Err(Panicked);
             }
         }
         drop(work);
+        outcome
     }
+}
+
+/// A start that is still under way when the term is lost is dropped: its stop must not wait for it.
+async fn run_start(start: &BoxedStart, leadership: &Leadership) -> Result<(), Panicked> {
+    let given = leadership.clone();
+    let ended = leadership.ended();
+    let outcome = tokio::select! {
+        biased;
+        outcome = catch_panic(async move { start(given).await }) => outcome,
+        () = ended.cancelled() => Ok(()),
+    };
+    if outcome.is_err() {
+        tracing::error!("a start callback panicked; the lease is given up");
+        leadership.work_ended();
+    }
+    outcome
 }
 
 impl fmt::Debug for Callbacks {

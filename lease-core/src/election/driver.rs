@@ -182,6 +182,7 @@ impl Driver {
         match woken {
             Woken::Timer => self.step(Event::Wake),
             Woken::Command(Some(Command::Signal(Signal::Drained(term)))) => self.step(Event::Drained { term }),
+            Woken::Command(Some(Command::Signal(Signal::WorkEnded(term)))) => self.step(Event::WorkEnded { term }),
             Woken::Command(Some(Command::Signal(Signal::ExpirySeen(term)))) => self.step(Event::ExpirySeen { term }),
             Woken::Command(Some(Command::Signal(Signal::Resign(term)))) => {
                 if self.term.as_ref().is_some_and(|current| current.id() == term) {
@@ -202,7 +203,15 @@ impl Driver {
         let result = match outcome {
             Ok(found) => {
                 self.complaints.settle(purpose);
-                self.shared.status.send_if_modified(|status| status.last_error.take().is_some());
+                // That reading works says nothing of a right to write that is missing.
+                let stays = &self.complaints.write_denied;
+                self.shared.status.send_if_modified(|status| {
+                    let changed = status.last_error != *stays;
+                    if changed {
+                        status.last_error.clone_from(stays);
+                    }
+                    changed
+                });
                 Ok(found)
             }
             Err(error) => {
@@ -320,7 +329,11 @@ impl Driver {
         let leadership = Leadership::new(shared);
         let host = Arc::clone(&self.shared);
         let (weak, draining) = (leadership.downgrade(), leadership.draining());
-        let callbacks = async move { host.callbacks.run_term(&weak, &draining).await };
+        let callbacks = async move {
+            if host.callbacks.run_term(&weak, &draining).await.is_err() {
+                host.status.send_modify(|status| status.work_panics += 1);
+            }
+        };
         match &self.callback_runtime {
             Some(runtime) => runtime.spawn(callbacks),
             None => tokio::spawn(callbacks),
@@ -335,7 +348,10 @@ impl Driver {
 
     fn end_term(&mut self, why: Reason, mark: impl FnOnce(&TermShared, Reason)) {
         if let Some(shared) = &self.term {
-            if why.is_loss() {
+            if why == Reason::DrainTimeout {
+                tracing::error!(lock = %self.lock.get(),
+                    "the work did not drain in time; unless it stops at once the lease is left to expire");
+            } else if why.is_loss() {
                 tracing::warn!(lock = %self.lock.get(), reason = %why, "leadership is lost; the work must stop");
             } else {
                 tracing::info!(lock = %self.lock.get(), reason = %why, "giving the lease up; the work is draining");
@@ -351,9 +367,6 @@ impl Driver {
         if let Some(shared) = self.term.take() {
             shared.close(released);
         }
-        if why == Reason::DrainTimeout && released != Released::Released {
-            tracing::error!(lock = %self.lock.get(), "the work did not drain in time, so the lease was left to expire");
-        }
         tracing::info!(lock = %self.lock.get(), reason = %why, released = released == Released::Released, "the term is closed");
         self.shared.status.send_modify(|status| status.released = Some(released));
     }
@@ -368,7 +381,8 @@ impl Driver {
     /// R13: loud, but not once per attempt.
     fn complain(&mut self, purpose: Purpose, error: &LockError) {
         if matches!(error.kind(), LockErrorKind::Conflict | LockErrorKind::NotFound) {
-            // Part of the protocol: somebody else was faster.
+            // Part of the protocol: somebody else was faster. Who may not write is not told so.
+            self.complaints.write_denied = None;
             tracing::debug!(lock = %self.lock.get(), %purpose, %error, "conflict");
             return;
         }
@@ -380,6 +394,9 @@ impl Driver {
             tracing::warn!(lock = %self.lock.get(), %purpose, %kind, error = %message, count, "request failed");
         }
         let last_error = LastError { kind: error.kind(), message, at: now.wall, count };
+        if purpose != Purpose::Read && error.kind() == LockErrorKind::Denied {
+            self.complaints.write_denied = Some(last_error.clone());
+        }
         self.shared.status.send_modify(|status| status.last_error = Some(last_error));
     }
 
@@ -416,11 +433,25 @@ impl Driver {
 /// However the driver ends, nobody is left acting or waiting.
 impl Drop for Driver {
     fn drop(&mut self) {
-        if let Some(shared) = self.term.take() {
+        let cut_off = self.term.take();
+        if let Some(shared) = &cut_off {
             shared.mark_ended(Reason::DriverEnded);
             shared.close(Released::NotReleased);
         }
-        self.shared.status.send_modify(|status| status.phase = PhaseKind::Stopped);
+        let failed = self.elector.phase() != PhaseKind::Stopped;
+        if failed {
+            tracing::error!(lock = %self.lock.get(), "the driver of the election has failed; nobody contends here any more");
+        }
+        self.shared.status.send_modify(|status| {
+            status.phase = PhaseKind::Stopped;
+            (status.token, status.valid_until, status.watching) = (None, None, false);
+            if failed {
+                status.reason = Some(Reason::DriverEnded);
+            }
+            if cut_off.is_some() {
+                status.released = Some(Released::NotReleased);
+            }
+        });
         self.inbox.close();
         self.shared.set_pending(None);
     }
@@ -442,6 +473,8 @@ fn describe(error: &LockError) -> String {
 struct Complaints {
     reads: u64,
     writes: u64,
+    /// The last write that was denied, until one is not.
+    write_denied: Option<LastError>,
     last: Option<(LockErrorKind, Instant)>,
 }
 
@@ -458,6 +491,9 @@ impl Complaints {
 
     fn settle(&mut self, purpose: Purpose) {
         *self.of(purpose) = 0;
+        if purpose != Purpose::Read {
+            self.write_denied = None;
+        }
         if self.reads == 0 && self.writes == 0 {
             self.last = None;
         }

@@ -28,7 +28,8 @@ pub struct Status {
     pub reason: Option<Reason>,
     /// Why this candidate does not contend.
     pub refusal: Option<Refusal>,
-    /// The last failure of the backend; none since its last success.
+    /// The last failure of the backend; none since its last success. That a write was denied stays, whatever
+    /// reads say, until one is not.
     pub last_error: Option<LastError>,
     /// Whether a watch is live.
     pub watching: bool,
@@ -38,14 +39,14 @@ pub struct Status {
     pub identity_conflict: bool,
     /// How many terms this candidate has had.
     pub terms: u64,
-    /// In how many of them the work has panicked.
+    /// In how many of them the work, or a callback, has panicked.
     pub work_panics: u64,
     /// How the last term was closed.
     pub released: Option<Released>,
 }
 
 /// A failure of the backend.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastError {
     /// What is to be done about it: [`LockErrorKind::Denied`] needs an operator.
     pub kind: LockErrorKind,

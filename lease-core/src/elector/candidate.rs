@@ -102,12 +102,13 @@ impl Elector {
         }
     }
 
-    /// R15: a conflict shows that others contend too.
+    /// R15: a conflict shows that others contend too. Many in a row show a store that answers so to all, and
+    /// each costs a read and a write: at two retry periods the mean is no more than polling and one read.
     fn back_off(&mut self, now: Instant) -> Instant {
         let base = if self.free().is_some() { RELEASE_JITTER_MAX } else { EXPIRY_JITTER_MAX };
         let bound = base * (1 << self.pace.conflicts.min(CONFLICT_DOUBLINGS_MAX));
         self.pace.conflicts += 1;
-        now + self.jitter.below(bound.min(self.config.timing.retry_period()))
+        now + self.jitter.below(bound.min(2 * self.config.timing.retry_period()))
     }
 
     fn free(&self) -> Option<Free> {

@@ -35,6 +35,11 @@ pub enum Event {
     },
     /// The application wants no more terms.
     Shutdown,
+    /// The work has ended by itself, but parts of it may still run: they are told to drain.
+    WorkEnded {
+        /// The term of the work.
+        term: TermId,
+    },
     /// The guarded work has fully stopped; also when it ended by itself.
     Drained {
         /// The term of the work.

@@ -80,17 +80,18 @@ impl View {
         self.seen()?.record.holder.as_ref()
     }
 
-    /// R12: whether a reply shows that the store lost writes that this candidate has seen.
+    /// R12: whether this is older than what a reply has shown, so that, in a reply, the store has lost writes.
     pub(super) fn is_regress(&self, revision: Option<u128>) -> bool {
         matches!((revision, self.revision_max), (Some(revision), Some(max)) if revision < max)
     }
 
     /// Whether a hint is older than what is known already.
     pub(super) fn is_old_news(&self, hinted: &Versioned) -> bool {
-        self.seen().is_some_and(|seen| {
-            seen.version == hinted.version
-                || matches!((hinted.revision, seen.revision), (Some(hint), Some(known)) if hint <= known)
-        })
+        self.is_regress(hinted.revision)
+            || self.seen().is_some_and(|seen| {
+                seen.version == hinted.version
+                    || matches!((hinted.revision, seen.revision), (Some(hint), Some(known)) if hint <= known)
+            })
     }
 
     pub(super) fn note_revision(&mut self, revision: Option<u128>) {
@@ -116,10 +117,25 @@ impl View {
         self.found = Found::Absent { transitions_before };
     }
 
-    /// A hint or reply shows a record that can be understood.
+    /// A hint shows a record.
+    ///
+    /// R14: a release that only a hint has shown may be written upon, for the write proves it or fails. But it
+    /// ends no wait: if the record then turns out to be gone, its holder may act on.
+    pub(super) fn heard(&mut self, now: Instant, hinted: Versioned, timing: &Timing) {
+        let live_seen = self.live_seen;
+        self.saw(now, hinted, timing);
+        self.live_seen |= live_seen;
+    }
+
+    /// A reply shows a record that can be understood.
     pub(super) fn saw(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
         match &self.found {
-            Found::Present { seen: old, malformed: false, .. } if *old == seen => self.keep(seen),
+            Found::Present { seen: old, malformed: false, free } if *old == seen => {
+                if *free == Some(Free::Released) {
+                    self.live_seen = false;
+                }
+                self.keep(seen);
+            }
             Found::Present { seen: old, malformed: false, .. } if same_renewal(&old.record, &seen.record) => {
                 self.saw_change_without_renewal(now, seen, timing);
             }
@@ -186,6 +202,7 @@ impl View {
                 // Where its absence was not seen, a renewal before that may have gone unseen too.
                 let missed = self.live_seen && before.is_some();
                 let rest = if missed { self.live_wait } else { Duration::ZERO };
+                self.since = now;
                 self.wait_until = self.wait_until.latest(now + rest);
             }
             None if seen.record.holder.is_none() => {

@@ -12,14 +12,11 @@ use std::collections::BTreeMap;
 
 use world::{Plan, World};
 
-/// How many seeds of each kind a run of the tests tries.
-const SEEDS: u64 = 4_000;
-
-fn run_seeds(name: &str, plan: impl Fn(u64) -> Plan) -> BTreeMap<&'static str, u64> {
+fn run_seeds(name: &str, count: u64, plan: impl Fn(u64) -> Plan) -> BTreeMap<&'static str, u64> {
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
     let seeds: Vec<u64> = match std::env::var("SEED") {
         Ok(one) => vec![one.parse().expect("SEED is a number")],
-        Err(_) => (0..SEEDS).collect(),
+        Err(_) => (0..count).collect(),
     };
     let verbose = seeds.len() == 1;
     for seed in seeds {
@@ -46,7 +43,7 @@ fn require(seen: &BTreeMap<&'static str, u64>, wanted: &[&str]) {
 
 #[test]
 fn faults_of_network_and_clocks_never_make_two_act() {
-    let seen = run_seeds("faults", Plan::faults);
+    let seen = run_seeds("faults", 4_000, Plan::faults);
     require(
         &seen,
         &[
@@ -66,7 +63,7 @@ fn faults_of_network_and_clocks_never_make_two_act() {
 
 #[test]
 fn an_edit_by_hand_never_makes_two_act_who_had_seen_the_record() {
-    let seen = run_seeds("edits", Plan::edits);
+    let seen = run_seeds("edits", 4_000, Plan::edits);
     require(
         &seen,
         &[
@@ -79,6 +76,11 @@ fn an_edit_by_hand_never_makes_two_act_who_had_seen_the_record() {
             "edit: restore",
             "edit: foreign release",
             "edit: request",
+            "edit: void request",
+            "edit: lower duration and renew",
+            "edit: restore a release",
+            "edit: made anew",
+            "edit: garbage",
             "term ended: deleted",
             "term ended: cleared",
             "term ended: taken_over",
@@ -93,4 +95,16 @@ fn an_edit_by_hand_never_makes_two_act_who_had_seen_the_record() {
 fn clocks_beyond_their_bound_are_found() {
     let overlaps = (0..400).filter(|seed| World::new(Plan::broken_clocks(*seed), false).run().is_err()).count();
     assert!(overlaps > 0, "rates far beyond rho never made two act, so the simulation cannot see it");
+}
+
+#[test]
+fn a_store_that_went_back_is_noticed_by_whoever_saw_more() {
+    let seen = run_seeds("rollbacks", 2_000, Plan::rollbacks);
+    require(&seen, &["rollback"]);
+}
+
+#[test]
+fn a_stranger_postpones_a_takeover_once_at_most() {
+    let seen = run_seeds("strangers", 400, Plan::strangers);
+    require(&seen, &["stranger writes"]);
 }

@@ -1,6 +1,6 @@
 //! Judges a run from the outside: it knows the true time and what the store really applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use lease_core::{FencingToken, Instant, Notice, Purpose, Reason, Term, Timing};
@@ -10,6 +10,8 @@ use lease_core::{FencingToken, Instant, Notice, Purpose, Reason, Term, Timing};
 pub(crate) struct Work {
     pub(crate) term: Term,
     pub(crate) valid_until: Instant,
+    /// When its drain is to end.
+    pub(crate) drain_by: Option<Instant>,
     /// Whether it was told to drain or to stop.
     pub(crate) told_to_stop: bool,
     pub(crate) must_stop_by: Option<Instant>,
@@ -25,7 +27,12 @@ pub(crate) struct Judged {
     /// The send times of own writes that the store applied.
     pub(crate) applied: Vec<Instant>,
     last_renewal_sent: Option<Instant>,
-    requests: u64,
+    /// When the latest requests were sent, by the true time.
+    requests: VecDeque<Duration>,
+    /// The acquisitions that a term began with.
+    acquisitions: BTreeSet<i64>,
+    /// When this candidate gave a term up.
+    gave_up_at: Option<Instant>,
 }
 
 /// All invariants, and what the run has shown.
@@ -36,6 +43,8 @@ pub(crate) struct Oracle {
     token_max: Option<FencingToken>,
     /// Whether mutual exclusion can still be demanded.
     pub(crate) exclusion_holds: bool,
+    /// Whether the store has lost writes, so that tokens may fall.
+    rolled_back: bool,
     /// Grants and ends of terms so far.
     pub(crate) changes: u64,
 }
@@ -49,6 +58,20 @@ impl Oracle {
 
     pub(crate) fn saw(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn rolled_back(&mut self) {
+        self.rolled_back = true;
+        self.exclusion_holds = false;
+    }
+
+    /// R5: a drain that takes too long turns into a stop.
+    pub(crate) fn check_drain(&self, node: usize, local: Instant) -> Verdict {
+        let Some(work) = self.nodes[node].work.as_ref().filter(|work| !work.stopped) else { return Ok(()) };
+        if work.must_stop_by.is_none() && work.drain_by.is_some_and(|by| local.has_reached_either(by)) {
+            return Err(format!("R5 bounded drain: n{node} drains on at {local}"));
+        }
+        Ok(())
     }
 
     pub(crate) fn acting(&self) -> impl Iterator<Item = usize> + '_ {
@@ -70,12 +93,21 @@ impl Oracle {
         match notice {
             Notice::Started(term) => self.started(node, timing, term),
             Notice::Renewed { term, valid_until, .. } => self.renewed(node, timing, *term, *valid_until),
-            Notice::Drain { term, .. } => self.told(node, *term, None),
+            Notice::Drain { term, by, .. } => {
+                self.told(node, *term, None)?;
+                self.nodes[node].work.iter_mut().for_each(|work| work.drain_by = Some(*by));
+                Ok(())
+            }
             Notice::MustStop { term, by, why } => {
                 self.lost(*why);
                 self.told(node, *term, Some(*by))
             }
-            Notice::Stopped { term, why, .. } => self.stopped(node, *term, *why),
+            Notice::Stopped { term, why, .. } => {
+                if matches!(why, Reason::Resigned | Reason::HandedOver) {
+                    self.nodes[node].gave_up_at = Some(local);
+                }
+                self.stopped(node, *term, *why)
+            }
             Notice::LateAcknowledgement => {
                 self.saw("late acknowledgement");
                 Ok(())
@@ -96,7 +128,7 @@ impl Oracle {
         if self.exclusion_holds && !others.is_empty() {
             return Err(format!("I1 mutual exclusion: n{node} starts while {others:?} act"));
         }
-        if self.token_max.is_some_and(|max| term.token.is_none_or(|token| token <= max)) {
+        if !self.rolled_back && self.token_max.is_some_and(|max| term.token.is_none_or(|token| token <= max)) {
             return Err(format!("I2 rising tokens: {:?} after {:?}", term.token, self.token_max));
         }
         self.token_max = term.token;
@@ -105,10 +137,14 @@ impl Oracle {
             return Err(format!("I9 alternation: n{node} starts {} before the last one was closed", term.id));
         }
         judged.last_term = Some(term.id);
+        if !judged.acquisitions.insert(term.acquire_time.unix_micros()) {
+            return Err(format!("I8 no revival: n{node} starts a term by an acquisition that began another"));
+        }
         judged.check_authority(node, timing, term.valid_until)?;
         judged.work = Some(Work {
             term: term.clone(),
             valid_until: term.valid_until,
+            drain_by: None,
             told_to_stop: false,
             must_stop_by: None,
             stopped: false,
@@ -177,13 +213,17 @@ impl Oracle {
         local: Instant,
         timing: &Timing,
         purpose: Purpose,
-        waited: Duration,
+        at: Duration,
     ) -> Verdict {
         let judged = &mut self.nodes[node];
-        judged.requests += 1;
-        let allowed = 3 * (waited.as_nanos() / timing.retry_period().as_nanos()) + 12;
-        if u128::from(judged.requests) > allowed {
-            return Err(format!("I10 request rate: n{node} sent {} requests in {waited:?}", judged.requests));
+        // In ten retry periods, wherever they lie.
+        let window = 10 * timing.retry_period();
+        judged.requests.push_back(at);
+        while judged.requests.front().is_some_and(|first| *first + window < at) {
+            judged.requests.pop_front();
+        }
+        if judged.requests.len() > REQUESTS_MAX {
+            return Err(format!("I10 request rate: n{node} sent {} requests in {window:?}", judged.requests.len()));
         }
         let working = judged.work.as_ref().is_some_and(|work| !work.stopped);
         let lost = judged.work.as_ref().is_some_and(|work| work.must_stop_by.is_some());
@@ -191,6 +231,11 @@ impl Oracle {
             Purpose::Release if working => Err(format!("I6 release after the stop: n{node} releases while it works")),
             Purpose::Renew if lost => Err(format!("I7 silence after a loss: n{node} renews a lost term")),
             Purpose::Acquire if judged.work.is_some() => Err(format!("I9: n{node} acquires within a term")),
+            Purpose::Acquire
+                if judged.gave_up_at.is_some_and(|gave_up| local.since(gave_up) < 2 * timing.retry_period()) =>
+            {
+                Err(format!("R15 hold back: n{node} is back at once after it gave its term up"))
+            }
             Purpose::Renew => {
                 if judged.last_renewal_sent.is_some_and(|last| local.since(last) < timing.retry_period() / 8) {
                     self.saw("renewal ahead of its pace");
@@ -212,3 +257,6 @@ impl Judged {
         Err(format!("I4 hold from the send: n{node} holds until {valid_until}, which no applied write of its gives"))
     }
 }
+
+/// Two requests a period, and what a term's end, a release and a few conflicts add.
+const REQUESTS_MAX: usize = 42;

@@ -1,14 +1,17 @@
 //! The world around the machines: true time, each process's clocks, the network and its faults.
 
+mod edits;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use lease_core::{
     Actions, Config, Elector, Event, Failure, HandoverRequest, Hint, HolderIdentity, Instant, LeaseRecord,
-    LockErrorKind, Notice, Now, Op, PhaseKind, Purpose, Request, RequestId, TermId, Timestamp, Timing, Versioned,
+    LockErrorKind, Notice, Now, Op, PhaseKind, Purpose, Reason, Request, RequestId, TermId, Timestamp, Timing,
+    Versioned, Won,
 };
 
 use crate::oracle::{Oracle, Verdict};
@@ -30,7 +33,20 @@ pub(crate) struct Plan {
     stops: bool,
     cuts: bool,
     edit: bool,
+    /// Whether the store loses its latest writes once, as one restored from a backup does.
+    rollback: bool,
+    /// Whether watches tell one untruth after the other.
+    babble: bool,
+    /// Somebody who writes again and again without being a candidate, after the holder has crashed.
+    stranger: Option<Stranger>,
     faults_for: Duration,
+}
+
+/// What a stranger does to the record, for as long as the run lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stranger {
+    Labels,
+    Requests,
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +56,10 @@ struct NodePlan {
     boottime_ppm: i64,
     raw_ppm: i64,
     watches: bool,
+    /// The step of the wall clock.
+    wall_step_us: i64,
+    epoch: u32,
+    strict: bool,
 }
 
 impl Plan {
@@ -59,7 +79,10 @@ impl Plan {
             // The whole room, so that the inequality is tried at its edge.
             let timing = builder.stop_timeout(room).build().expect("the edge is valid");
             let (boottime_ppm, raw_ppm) = (rate(&mut rng), rate(&mut rng));
-            NodePlan { timing, tick, boottime_ppm, raw_ppm, watches: rng.bool() }
+            let watches = rng.bool();
+            // Some wall clocks stand still for longer than any lease lasts.
+            let wall_step_us = [1, 1, 1, 60_000_000][rng.usize(0..4)];
+            NodePlan { timing, tick, boottime_ppm, raw_ppm, watches, wall_step_us, epoch: 0, strict: false }
         });
         Self {
             seed,
@@ -73,13 +96,48 @@ impl Plan {
             stops: rng.bool(),
             cuts: rng.bool(),
             edit: false,
+            rollback: false,
+            babble: rng.u8(0..4) == 0,
+            stranger: None,
             faults_for: Duration::from_mins(2),
         }
     }
 
     /// One edit by hand, and no process that starts after it: such a one could not have known.
     pub(crate) fn edits(seed: u64) -> Self {
-        Self { crashes: false, stops: false, edit: true, ..Self::faults(seed) }
+        let mut plan = Self { crashes: false, stops: false, edit: true, ..Self::faults(seed) };
+        let strict = seed.is_multiple_of(4);
+        plan.nodes.iter_mut().for_each(|node| node.strict = strict);
+        plan
+    }
+
+    /// The store goes back, and the operator's new epoch has reached some candidates.
+    pub(crate) fn rollbacks(seed: u64) -> Self {
+        let mut plan = Self { rollback: true, babble: false, crashes: false, ..Self::faults(seed) };
+        plan.nodes.iter_mut().enumerate().for_each(|(index, node)| node.epoch = u32::from(seed >> index & 1 == 1));
+        plan
+    }
+
+    /// A healthy network, a holder that crashes for good, and a stranger who keeps writing.
+    pub(crate) fn strangers(seed: u64) -> Self {
+        let stranger = Some(if seed.is_multiple_of(2) { Stranger::Labels } else { Stranger::Requests });
+        let (lost_per_mille, refused_per_mille, late_per_mille) = (0, 0, 0);
+        let (crashes, stops, cuts, babble) = (false, false, false, false);
+        let (delay_max, lateness_max) = (Duration::from_millis(5), Duration::from_millis(1));
+        let plan = Self::faults(seed);
+        Self {
+            lost_per_mille,
+            refused_per_mille,
+            late_per_mille,
+            delay_max,
+            lateness_max,
+            crashes,
+            stops,
+            cuts,
+            babble,
+            stranger,
+            ..plan
+        }
     }
 
     pub(crate) fn broken_clocks(seed: u64) -> Self {
@@ -101,6 +159,9 @@ enum Happening {
     WorkStops { node: usize, life: u64, term: TermId },
     Mischief,
     Edit,
+    Rollback,
+    Babble { node: usize },
+    StrangerWrites { until_ns: u64 },
     Start { node: usize },
 }
 
@@ -113,7 +174,17 @@ struct Node {
     armed: u64,
     running: bool,
     cut_until_ns: u64,
+    /// Until when, and how, the store refuses every write at once.
+    storm: Option<(u64, LockErrorKind)>,
     wall_offset_us: i64,
+    /// The request that the machine waits for.
+    awaits: Option<(RequestId, Purpose)>,
+    /// When the last read was answered, by the true time.
+    read_ns: u64,
+    /// When a record of this process was created, by the true time.
+    created_ns: u64,
+    /// The highest revision of any answer.
+    revision_max: u128,
 }
 
 impl Node {
@@ -147,6 +218,9 @@ pub(crate) struct World {
     /// When the present record was stored, and whether a person did it, for judging takeovers.
     stored_at_ns: u64,
     edited: bool,
+    rolled_back: bool,
+    /// The processes that have ended by themselves.
+    finished: BTreeSet<(usize, u64)>,
 }
 
 impl World {
@@ -169,6 +243,8 @@ impl World {
             verbose,
             stored_at_ns: 0,
             edited: false,
+            rolled_back: false,
+            finished: BTreeSet::new(),
         };
         for node in 0..world.nodes.len() {
             world.at(Duration::ZERO, Happening::Start { node });
@@ -178,13 +254,29 @@ impl World {
             let at = Duration::from_millis(world.rng.u64(10_000..60_000));
             world.at(at, Happening::Edit);
         }
+        if world.plan.rollback {
+            let at = Duration::from_millis(world.rng.u64(10_000..60_000));
+            world.at(at, Happening::Rollback);
+        }
+        for node in 0..world.nodes.len() {
+            if world.plan.babble && world.nodes[node].plan.watches {
+                world.at(Duration::from_secs(1), Happening::Babble { node });
+            }
+        }
         world
     }
 
     /// A phase with faults, then one without, in which somebody must lead and nothing may change.
     pub(crate) fn run(&mut self) -> Verdict {
         let faults_end_ns = nanos(self.plan.faults_for);
+        if let Some(stranger) = self.plan.stranger {
+            return self.run_with_stranger(stranger);
+        }
         self.run_until(faults_end_ns)?;
+        if self.rolled_back {
+            // An operator has to raise the epochs.
+            return Ok(());
+        }
         let worst = self.nodes.iter().map(|node| node.plan.timing.crash_takeover_worst()).max().unwrap_or_default();
         // What is under way when the faults end: a drain, a late write, a wait after a term that failed.
         let leftovers = Duration::from_secs(70);
@@ -201,6 +293,79 @@ impl World {
             return Err("stability: a term ended without any fault".to_owned());
         }
         Ok(())
+    }
+
+    /// R2: a stranger postpones a takeover by one wait at most, and not at all by a request.
+    fn run_with_stranger(&mut self, stranger: Stranger) -> Verdict {
+        self.run_until(60_000_000_000)?;
+        let Some(holder) = self.oracle.acting().next() else {
+            return Err("liveness: nobody leads after a minute without faults".to_owned());
+        };
+        self.note(format!("n{holder} crashes for good"));
+        self.oracle.crashed(holder);
+        self.nodes[holder].running = false;
+        let longest = self.nodes.iter().map(|node| node.plan.timing.crash_takeover_worst()).max().unwrap_or_default();
+        let wait = self.store.current().map_or(Duration::ZERO, |stored| stored.record.lease_duration);
+        let wait = self.nodes.iter().map(|node| node.plan.timing.lease_duration()).fold(wait, Duration::max);
+        let once = Duration::from_nanos(unscale(nanos(wait), -RHO_PPM));
+        let bound = if stranger == Stranger::Labels { longest + once } else { longest };
+        let until_ns = self.now_ns + nanos(bound);
+        self.at(Duration::from_millis(300), Happening::StrangerWrites { until_ns });
+        let changes = self.oracle.changes;
+        self.run_until(until_ns)?;
+        if self.oracle.changes == changes {
+            return Err(format!("liveness: nobody has taken over {bound:?} after a crash, with {stranger:?} written"));
+        }
+        Ok(())
+    }
+
+    fn stranger_writes(&mut self, until_ns: u64) {
+        let Some(stored) = self.store.current().cloned() else { return };
+        if self.now_ns >= until_ns {
+            return;
+        }
+        let next = Duration::from_millis(self.rng.u64(300..1_500));
+        self.at(next, Happening::StrangerWrites { until_ns });
+        let mut record = stored.record;
+        if self.plan.stranger == Some(Stranger::Requests) {
+            // Each another one: two that cancel out cannot be told from a label. And void, or it would be obeyed.
+            let Some(holder) = record.holder.clone() else { return };
+            let acquire_time = Timestamp::from_unix_micros(-i64::try_from(self.now_ns).expect("a short run"));
+            record.request = Some(Arc::new(HandoverRequest { holder, acquire_time, successor: None, draining: false }));
+        }
+        self.oracle.saw("stranger writes");
+        let stored = self.store.put(record);
+        self.tell_watchers(&Hint::Changed(stored));
+    }
+
+    /// Untruths that cost nothing to tell.
+    fn babble(&mut self, node: usize) -> Verdict {
+        if self.healed() {
+            return Ok(());
+        }
+        let next = Duration::from_millis(self.rng.u64(5..60));
+        self.at(next, Happening::Babble { node });
+        if !self.nodes[node].running {
+            return Ok(());
+        }
+        let old = self.store.past.get(self.rng.usize(0..self.store.past.len().max(1))).cloned();
+        let event = match (self.rng.u8(0..4), old) {
+            (0, _) => Event::WatchLost,
+            (1, _) => Event::WatchReady,
+            (2, Some(old)) => Event::Hint(Hint::Changed(old)),
+            _ => Event::Hint(Hint::Deleted),
+        };
+        self.step(node, event)
+    }
+
+    fn roll_back(&mut self) {
+        if self.store.roll_back(&mut self.rng) {
+            self.oracle.saw("rollback");
+            self.note("the store goes back");
+            self.rolled_back = true;
+            self.edited = true;
+            self.oracle.rolled_back();
+        }
     }
 
     pub(crate) fn tail(&self) -> String {
@@ -241,8 +406,17 @@ impl World {
             }
             Happening::Reply { node, life, id, result } => {
                 if self.lives(node, life) {
-                    return self.step(node, Event::Completed { request: id, result });
+                    return self.replied(node, id, result);
                 }
+                Ok(())
+            }
+            Happening::Rollback => {
+                self.roll_back();
+                Ok(())
+            }
+            Happening::Babble { node } => self.babble(node),
+            Happening::StrangerWrites { until_ns } => {
+                self.stranger_writes(until_ns);
                 Ok(())
             }
             Happening::Tell { node, life, hint } => {
@@ -260,6 +434,33 @@ impl World {
         }
     }
 
+    /// R3: what ends a term ends it in the very step that shows it.
+    fn replied(&mut self, node: usize, id: RequestId, result: Result<Option<Versioned>, Failure>) -> Verdict {
+        let purpose = self.nodes[node].awaits.filter(|(awaited, _)| *awaited == id).map(|(_, purpose)| purpose);
+        let gone = match (&result, purpose) {
+            (Ok(None), Some(Purpose::Read)) => true,
+            (Err(failure), Some(Purpose::Renew)) => failure.kind == LockErrorKind::NotFound,
+            _ => false,
+        };
+        if purpose == Some(Purpose::Read) && (result.is_ok() || matches!(&result, Err(e) if e.unreadable.is_some())) {
+            self.nodes[node].read_ns = self.now_ns;
+        }
+        let revision = result.as_ref().ok().and_then(|found| found.as_ref()?.revision).unwrap_or(0);
+        let regressed = purpose.is_some() && revision != 0 && revision < self.nodes[node].revision_max;
+        if purpose.is_some() {
+            self.nodes[node].revision_max = self.nodes[node].revision_max.max(revision);
+        }
+        self.step(node, Event::Completed { request: id, result })?;
+        let holds = matches!(self.nodes[node].elector.phase(), PhaseKind::Leading | PhaseKind::Draining);
+        if gone && holds {
+            return Err(format!("R3 at once: n{node} leads on although its record is gone"));
+        }
+        if regressed && holds {
+            return Err(format!("R12 regress: n{node} leads on although the store went back"));
+        }
+        Ok(())
+    }
+
     fn lives(&self, node: usize, life: u64) -> bool {
         self.nodes[node].running && self.nodes[node].life == life
     }
@@ -269,6 +470,7 @@ impl World {
         let instant = node.instant(self.now_ns);
         let timing = node.plan.timing;
         let wall_us = i64::try_from(self.now_ns / 1_000).expect("a short run") + node.wall_offset_us;
+        let wall_us = wall_us - wall_us.rem_euclid(node.plan.wall_step_us);
         let now = Now { instant, wall: Timestamp::from_unix_micros(wall_us) };
         let what = self.verbose.then(|| format!("{event:?}"));
         let actions = node.elector.step(now, event);
@@ -282,21 +484,48 @@ impl World {
         for notice in &actions.notices {
             self.note(format!("n{index} {notice:?}"));
             self.oracle.noticed(index, instant, &timing, notice)?;
+            self.check_notice(index, notice)?;
             self.react(index, notice);
         }
+        self.oracle.check_drain(index, instant)?;
         self.carry_out(index, instant, actions)
+    }
+
+    fn check_notice(&self, index: usize, notice: &Notice) -> Verdict {
+        let node = &self.nodes[index];
+        match notice {
+            Notice::Started(term) if node.plan.strict && term.won == Won::Created => {
+                let settled = Duration::from_nanos(self.now_ns - node.created_ns);
+                if nanos(settled) < unscale(nanos(node.plan.timing.lease_duration()), self.rho_ppm()) {
+                    return Err(format!("strict: n{index} starts {settled:?} after its record was created"));
+                }
+                Ok(())
+            }
+            Notice::Started(term) if term.token.is_some_and(|token| token.revision < node.revision_max) => {
+                Err(format!("R12 regress: n{index} starts with {:?}, but saw {}", term.token, node.revision_max))
+            }
+            Notice::Drain { why: Reason::HandedOver, .. } => {
+                let asked = node.elector.observed().and_then(|seen| seen.record.request.as_ref());
+                let meant = node.elector.term().map(|term| term.acquire_time);
+                if asked.map(|request| request.acquire_time) == meant {
+                    return Ok(());
+                }
+                Err(format!("R16 void: n{index} obeys a request for another term"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn carry_out(&mut self, index: usize, instant: Instant, actions: Actions) -> Verdict {
         let node = &mut self.nodes[index];
         let timing = node.plan.timing;
+        if actions.abandon {
+            node.awaits = None;
+        }
         if let Some(request) = actions.request {
-            let waited = Duration::from_nanos(self.now_ns);
-            if node.life == 0 {
-                self.oracle.sent(index, instant, &timing, request.purpose, waited)?;
-            } else {
-                self.oracle.sent(index, instant, &timing, request.purpose, Duration::from_hours(1))?;
-            }
+            node.awaits = Some((request.id, request.purpose));
+            self.oracle.sent(index, instant, &timing, request.purpose, Duration::from_nanos(self.now_ns))?;
+            self.check_successor(index, &request)?;
             self.transmit(index, request, instant);
         }
         let node = &mut self.nodes[index];
@@ -307,6 +536,20 @@ impl World {
             let lateness = Duration::from_nanos(self.rng.u64(0..=nanos(self.plan.lateness_max)));
             let (life, armed) = (self.nodes[index].life, self.nodes[index].armed);
             self.at(wake_in + lateness, Happening::Wake { node: index, life, armed });
+        }
+        Ok(())
+    }
+
+    /// R16: a release that names somebody is his for one retry period.
+    fn check_successor(&self, index: usize, request: &Request) -> Verdict {
+        let (Op::Update { seen, .. }, Purpose::Acquire) = (&request.op, request.purpose) else { return Ok(()) };
+        let Some(stored) = self.store.current().filter(|stored| stored.version == seen.version) else { return Ok(()) };
+        let node = &self.nodes[index];
+        let named = stored.record.holder.is_none() && stored.record.successor.is_some();
+        let own = stored.record.successor.as_ref().is_some_and(|named| node.elector.config().identity.is_called(named));
+        let least_ns = unscale(nanos(node.plan.timing.retry_period()), self.rho_ppm());
+        if named && !own && !self.edited && self.now_ns - self.stored_at_ns < least_ns {
+            return Err(format!("R16 successor: n{index} does not hold back for {:?}", stored.record.successor));
         }
         Ok(())
     }
@@ -328,6 +571,7 @@ impl World {
             }
             Notice::Finished => {
                 self.oracle.saw("graceful stop");
+                self.finished.insert((index, self.nodes[index].life));
                 self.restart(index);
             }
             _ => {}
@@ -355,6 +599,12 @@ impl World {
         if self.healed() {
             let (there, back) = (Duration::from_millis(1), Some(Duration::from_millis(1)));
             return self.at(there, Happening::Apply { node, life, request, sent_at, reply_in: back });
+        }
+        if let Some((_, kind)) = self.nodes[node].storm.filter(|(until_ns, _)| self.now_ns < *until_ns)
+            && request.purpose != Purpose::Read
+        {
+            self.oracle.saw("write refused at once");
+            return self.at(Duration::ZERO, Happening::Reply { node, life, id, result: Err(kind.into()) });
         }
         let (there, back) = (way(self), way(self));
         let draw = self.rng.u32(0..1000);
@@ -400,6 +650,12 @@ impl World {
             self.oracle.saw(if result.is_ok() { "late write applied" } else { "late write refused" });
         }
         if is_write && let Ok(Some(stored)) = &result {
+            if request.purpose == Purpose::Acquire
+                && self.finished.contains(&(node, life))
+                && self.nodes[node].instant(self.now_ns).since(sent_at) <= request.timeout
+            {
+                return Err(format!("R5 leak: n{node} has shut down although its acquisition was under way"));
+            }
             self.note(format!("n{node} {} applied at v{}", request.purpose, stored.version));
             self.judge_write(node, life, request, sent_at, before.as_ref())?;
             self.tell_watchers(&Hint::Changed(stored.clone()));
@@ -426,15 +682,33 @@ impl World {
     ) -> Verdict {
         if self.nodes[node].life == life {
             self.oracle.nodes[node].applied.push(sent_at);
+            if matches!(request.op, Op::Create(_)) {
+                self.nodes[node].created_ns = self.now_ns;
+            }
+        }
+        if let (Op::Update { record, seen }, Some(before)) = (&request.op, before)
+            && request.purpose == Purpose::Acquire
+            && !self.store.overwritten_unread
+        {
+            if record.epoch < before.epoch {
+                return Err(format!("R12 epoch: n{node} acquires a record of a higher epoch"));
+            }
+            if record.transitions != seen.record.transitions + 1 || record.acquire_time != record.renew_time {
+                return Err(format!("R7 acquisition: n{node} leaves the count or the time as it was"));
+            }
         }
         let Some(before) = before.filter(|before| before.holder.is_some()) else { return Ok(()) };
-        if request.purpose != Purpose::Acquire || self.edited || self.plan.edit {
+        // What a restored store holds may be older than what was taken over from.
+        if request.purpose != Purpose::Acquire || self.edited || self.plan.edit || self.rolled_back {
             return Ok(());
         }
         let unchanged = Duration::from_nanos(self.now_ns - self.stored_at_ns);
         let least = Duration::from_nanos(unscale(nanos(before.lease_duration), self.rho_ppm()));
         if unchanged < least {
             return Err(format!("I5 full wait: n{node} takes a record that was renewed {unchanged:?} ago"));
+        }
+        if self.nodes[node].life == life && self.nodes[node].read_ns < self.stored_at_ns + nanos(least) {
+            return Err(format!("R2 confirmed: n{node} takes a record that it did not read after the wait"));
         }
         Ok(())
     }
@@ -474,17 +748,34 @@ impl World {
                 Ok(())
             }
             2 if self.plan.stops && self.nodes[node].running => self.step(node, Event::Shutdown),
-            3 if self.plan.stops && self.nodes[node].running => self.step(node, Event::Resign { to: None }),
+            3 if (self.plan.stops || self.plan.edit) && self.nodes[node].running => {
+                let other = self.rng.usize(0..self.nodes.len());
+                let to = self.rng.bool().then(|| Arc::from(self.nodes[other].elector.config().identity.as_str()));
+                self.step(node, Event::Resign { to })
+            }
             4 if self.plan.stops && self.nodes[node].running => {
                 // The work ends by itself.
                 match self.oracle.nodes[node].work.as_mut().filter(|work| !work.stopped) {
                     Some(work) if self.nodes[node].elector.phase() == PhaseKind::Leading => {
-                        work.stopped = true;
                         let term = work.term.id;
-                        self.step(node, Event::Drained { term })
+                        // All of it, or a part, after which the rest has to drain.
+                        work.stopped = self.rng.bool();
+                        let event = if work.stopped { Event::Drained { term } } else { Event::WorkEnded { term } };
+                        self.step(node, event)
                     }
                     _ => Ok(()),
                 }
+            }
+            5 if self.plan.refused_per_mille > 0 && self.rng.u8(0..2) == 0 => {
+                let kinds = [
+                    LockErrorKind::Unknown,
+                    LockErrorKind::Conflict,
+                    LockErrorKind::Unavailable,
+                    LockErrorKind::Denied,
+                ];
+                let until_ns = self.now_ns + self.rng.u64(0..20_000_000_000);
+                self.nodes[node].storm = Some((until_ns, kinds[self.rng.usize(0..4)]));
+                Ok(())
             }
             5 | 6 if self.plan.cuts => {
                 self.nodes[node].cut_until_ns = self.now_ns + self.rng.u64(0..30_000_000_000);
@@ -511,75 +802,6 @@ impl World {
         self.oracle.nodes[index] = crate::oracle::Judged::default();
         let after = Duration::from_millis(self.rng.u64(0..6_000));
         self.at(after, Happening::Start { node: index });
-    }
-
-    fn edit(&mut self) {
-        let Some(stored) = self.store.current().cloned() else { return };
-        let Some(holder) = stored.record.holder.clone() else { return };
-        let known =
-            self.nodes.iter().all(|node| node.elector.observed().is_some_and(|seen| seen.record.holder.is_some()));
-        let creating = self.happenings.values().any(
-            |happening| matches!(happening, Happening::Apply { request, .. } if matches!(request.op, Op::Create(_))),
-        );
-        // A process that never saw the record, and a create under way, cannot know better.
-        self.oracle.exclusion_holds = known && !creating;
-        let mut record = stored.record.clone();
-        let wall_us = i64::try_from(self.now_ns / 1_000).expect("a short run");
-        let what = match self.rng.u8(0..9) {
-            0 => {
-                self.oracle.saw("edit: delete");
-                self.note(format!("edit: delete of {holder}'s record"));
-                self.store.delete();
-                self.edited = true;
-                return self.tell_watchers(&Hint::Deleted);
-            }
-            1 => {
-                record.holder = None;
-                "edit: clear"
-            }
-            2 => {
-                record.holder = HolderIdentity::from_record("intruder");
-                if self.rng.bool() {
-                    record.renew_time = Some(Timestamp::from_unix_micros(wall_us));
-                }
-                "edit: overwrite"
-            }
-            3 => {
-                let other = self.rng.usize(0..self.nodes.len());
-                record.holder = Some(self.nodes[other].elector.config().identity.clone());
-                record.renew_time = Some(Timestamp::from_unix_micros(wall_us));
-                "edit: overwrite with a candidate"
-            }
-            4 => {
-                record.lease_duration = Duration::from_secs(1);
-                "edit: lower duration"
-            }
-            5 => "edit: label",
-            6 => {
-                record = self.store.history[self.rng.usize(0..self.store.history.len())].clone();
-                "edit: restore"
-            }
-            7 => {
-                // As client-go writes it, on the present count or on that of an older observation.
-                record.holder = None;
-                record.lease_duration = Duration::from_secs(1);
-                record.renew_time = Some(Timestamp::from_unix_micros(wall_us));
-                record.acquire_time = record.renew_time;
-                record.transitions = record.transitions.saturating_sub(self.rng.u32(0..2));
-                "edit: foreign release"
-            }
-            _ => {
-                let acquire_time = record.acquire_time.expect("a held record has one");
-                record.request =
-                    Some(Arc::new(HandoverRequest { holder, acquire_time, successor: None, draining: false }));
-                "edit: request"
-            }
-        };
-        self.oracle.saw(what);
-        self.note(format!("{what}: {record:?}"));
-        let stored = self.store.put(record);
-        self.edited = true;
-        self.tell_watchers(&Hint::Changed(stored));
     }
 
     fn healed(&self) -> bool {
@@ -609,7 +831,21 @@ fn new_node(rng: &mut Rng, index: usize, plan: NodePlan) -> Node {
     let start = Instant::from_nanos(offset_ns, offset_ns);
     let elector = Elector::new(config(rng, index, 0, &plan), start);
     let wall_offset_us = rng.i64(-4_000_000_000..4_000_000_000);
-    Node { elector, plan, offset_ns, life: 0, armed: 0, running: false, cut_until_ns: 0, wall_offset_us }
+    Node {
+        elector,
+        plan,
+        offset_ns,
+        life: 0,
+        armed: 0,
+        running: false,
+        cut_until_ns: 0,
+        storm: None,
+        wall_offset_us,
+        awaits: None,
+        read_ns: 0,
+        created_ns: 0,
+        revision_max: 0,
+    }
 }
 
 fn config(rng: &mut Rng, index: usize, life: u64, plan: &NodePlan) -> Config {
@@ -617,8 +853,8 @@ fn config(rng: &mut Rng, index: usize, life: u64, plan: &NodePlan) -> Config {
         identity: HolderIdentity::exact(&format!("n{index}_{life}")).expect("a good name"),
         timing: plan.timing,
         renew_time_tick: plan.tick,
-        epoch: 0,
-        strict: false,
+        epoch: plan.epoch,
+        strict: plan.strict,
         seed: Some(rng.u64(..)),
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn perform(world: &mut World, line: &str) {
         "delete" | "edit" | "label" | "peer-release" | "corrupt" | "restore" | "rollback" | "request" => {
             edit(world, &words);
         }
-        "drained" | "resign" | "shutdown" | "check" | "crash" => application(world, &words),
+        "drained" | "work-ended" | "resign" | "shutdown" | "check" | "crash" => application(world, &words),
         _ => surroundings(world, &words),
     }
 }
@@ -88,6 +88,10 @@ fn application(world: &mut World, words: &Words<'_>) {
         "crash" => world.crash(name),
         "resign" => world.tell(name, "its application resigns", Event::Resign { to: words.to() }),
         "shutdown" => world.tell(name, "its application shuts down", Event::Shutdown),
+        "work-ended" => {
+            let term = world.elector(name).term().expect("work ends in a term").id;
+            world.tell(name, "a part of its work has ended", Event::WorkEnded { term });
+        }
         "drained" => {
             let term = world.elector(name).term().expect("work stops in a term").id;
             world.tell(name, "its work has stopped", Event::Drained { term });

@@ -16,7 +16,7 @@
 //! | `delete`, `edit holder=x duration=4s renew=now epoch=1 ...`, `label`, `peer-release`, `corrupt` | done to the record by hand or by others; `holder=` empties it |
 //! | `restore 3`, `rollback 3` | an older record written anew; the whole store taken back |
 //! | `request [to=b] [term=other]` | an operator asks the holder to hand over |
-//! | `drained a`, `resign a [to=b]`, `shutdown a`, `check a`, `crash a` | what its application does |
+//! | `drained a`, `work-ended a`, `resign a [to=b]`, `shutdown a`, `check a`, `crash a` | what its application does |
 //! | `watch-lost a`, `mute a` | its watch breaks, or tells nothing any more without saying so |
 //! | `hint a 3`, `hint a deleted` | its watch repeats a record of the past, or tells of a deletion that never was |
 //! | `stall a`, `resume a`, `suspend a 30s` | its driver is starved; its machine sleeps |

@@ -30,7 +30,9 @@ pub(crate) fn event(event: &Event, asked: Option<(Purpose, u64)>) -> Option<Stri
         Event::WatchReady => "its watch is live".to_owned(),
         Event::WatchLost => "its watch is lost".to_owned(),
         Event::ExpirySeen { .. } => "a check has found the hold over".to_owned(),
-        Event::Wake | Event::Resign { .. } | Event::Shutdown | Event::Drained { .. } => return None,
+        Event::Wake | Event::Resign { .. } | Event::Shutdown | Event::WorkEnded { .. } | Event::Drained { .. } => {
+            return None;
+        }
     };
     Some(said)
 }
