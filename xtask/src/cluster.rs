@@ -27,4 +27,4 @@ pub fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-const LEASE: &str = "cargo run --quiet --package lease-cli --";
+const LEASE: &str = "cargo run --package lease-cli --";
