@@ -38,12 +38,11 @@ pub(crate) fn everything_killed_at_once_is_taken_over() {
 pub(crate) fn a_request_to_end_hands_over_at_once() {
     let Some(cluster) = testbed::cluster() else { return };
     let fleet = Fleet::new(cluster, "terminate");
-    let (mut leader, _standby) = fleet.pair(&["--drain-ms", "300", "--exit-code", "7"]);
-    leader.signal(Signal::TERM).expect("it runs");
-    assert_eq!(leader.wait(SOON).expect("it ends").code(), Some(7), "the command's own code");
-    fleet.acquit(2);
-    let gaps = fleet.judge().leaderless();
-    assert!(gaps.iter().all(|gap| gap.length() < Duration::from_secs(1)), "{gaps:?}");
+    let worker = ["--drain-ms", "300", "--exit-code", "7"];
+    let replica = |name| fleet.run(&[&["--identity", name], &super::SLOW[..]].concat(), &worker);
+    let mut leader = replica("a");
+    fleet.acquit(1);
+    fleet.hand_over(&mut leader, &replica("b"), 7);
 }
 
 pub(crate) fn a_tree_that_does_not_drain_is_killed_before_the_release() {

@@ -15,7 +15,7 @@ use std::{panic, thread};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::TempDir;
 use testbed::judge::Judge;
-use testbed::process::{Program, wait_until};
+use testbed::process::{Program, Signal, wait_until};
 use testbed::{Cluster, boottime_ns};
 
 fn main() -> ExitCode {
@@ -79,6 +79,8 @@ struct Fleet<'c> {
 
 /// How the replicas' durations are set.
 const QUICK: [&str; 6] = ["--lease-duration", "4s", "--renew-deadline", "3s", "--retry-period", "1s"];
+/// Durations at which polling is slow.
+const SLOW: [&str; 6] = ["--lease-duration", "30s", "--renew-deadline", "18s", "--retry-period", "4s"];
 /// How long a test waits for what has to come: no promise, only an end to waiting.
 const SOON: Duration = Duration::from_mins(1);
 /// Tests at once.
@@ -126,6 +128,23 @@ impl<'c> Fleet<'c> {
     /// The path of the lease on the server.
     fn path(&self) -> String {
         format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{LEASE}", self.namespace)
+    }
+
+    /// Ends the leader, whose release must make the standby lead at once: because it watches, not because it polls.
+    fn hand_over(&self, leader: &mut Program, standby: &Program, code: i32) {
+        // A standby that polls looks again a retry period after this at the soonest.
+        let seen = standby.wait_for_line("the holder has changed", SOON).expect("the standby sees the leader");
+        leader.signal(Signal::TERM).expect("it runs");
+        assert_eq!(leader.wait(SOON).expect("it ends").code(), Some(code), "the command's own code");
+        let leading = standby.wait_for_line("leading", SOON).expect("it takes over");
+        let polled = Duration::from_nanos(leading.at_ns - seen.at_ns);
+        assert!(polled < Duration::from_secs(4), "{polled:?}: a poll may have shown the release");
+        self.acquit(2);
+        let acts = self.judge().acts().to_vec();
+        let last = acts.iter().rev().find(|act| act.term == acts[0].term).expect("it is there itself");
+        let vacant = Duration::from_nanos(leading.at_ns - last.at_ns);
+        // Not until the next act: what it takes to start a command is the machine's.
+        assert!(vacant < Duration::from_secs(1), "{vacant:?} from the last act to the next term");
     }
 
     fn judge(&self) -> Judge {
