@@ -54,7 +54,7 @@ enum Why {
     Negative,
     #[error("it has no unit")]
     NoUnit,
-    #[error("its unit is not one of h, m, s, ms, us, ns")]
+    #[error("its unit is not one of d, h, m, s, ms, us, ns")]
     UnknownUnit,
     #[error("it has a unit without a number")]
     NoNumber,

@@ -56,7 +56,8 @@ impl Failure {
         while let Some(cause) = next {
             let text = cause.to_string();
             // Some errors repeat what is below them.
-            if !self.what.contains(&text) && !self.causes.contains(&text) {
+            let said = |earlier: &String| earlier.contains(&text);
+            if !said(&self.what) && !self.causes.iter().any(said) {
                 self.causes.push(text);
             }
             next = cause.source();
@@ -98,6 +99,7 @@ impl From<LockError> for Failure {
         match MissingRule::of(&error) {
             // The rule is the source; as help it says the same and what to do.
             Some(rule) => Self::new(code, error.to_string()).help(grant(rule)),
+            None if code == Code::Denied => Self::of(code, &error).help(NOT_ADMITTED),
             None => Self::of(code, &error),
         }
     }
@@ -119,6 +121,10 @@ impl From<K8sError> for Failure {
         }
     }
 }
+
+/// What to do when the server takes neither us nor our request, and no rule of a role would change that.
+pub(crate) const NOT_ADMITTED: &str = "check server, certificate authority, credentials and namespace: \
+                                       kubectl config view --minify; choose others with --kubeconfig, --context, --namespace";
 
 /// What an operator has to add to a role.
 pub(crate) fn grant(rule: &MissingRule) -> String {

@@ -6,10 +6,12 @@ mod term;
 
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use lease_core::{HolderIdentity, LeaderElection, LockError, LockErrorKind, ResourceLock, Timing, WatchLock};
+use lease_core::{
+    HolderIdentity, LeaderElection, LockError, LockErrorKind, ResourceLock, Timing, Versioned, WatchLock,
+};
 use rustix::process::Signal;
 
 use self::denials::Denials;
@@ -131,16 +133,27 @@ pub(crate) async fn run(arguments: Arguments, global: &Global) -> Result<u8, Fai
     let lock = store.lock(&arguments.name)?;
     timing.check(&lock.constraints()).map_err(|error| Failure::of(Code::Configuration, &error))?;
     tracing::info!(lease = %lock, %identity, %timing, "standing by");
-    let once = arguments.nonblock || arguments.wait == Some(Duration::ZERO);
-    if once {
-        let first = async { tokio::time::timeout(timing.attempt_timeout(), lock.get()).await };
-        tokio::select! {
-            seen = first => refuse_held(&arguments, &lock, seen)?,
+    let begun = Instant::now();
+    let mut wait = if arguments.nonblock { Some(Duration::ZERO) } else { arguments.wait };
+    let mut first_look = None;
+    // The election asks after a random part of one retry period, so a wait may be over before that.
+    let first_try = timing.retry_period() + 2 * timing.attempt_timeout();
+    if let Some(limit) = wait.filter(|limit| *limit < first_try) {
+        let once = limit.is_zero();
+        let patience = if once { timing.attempt_timeout() } else { limit.min(timing.attempt_timeout()) };
+        let seen = tokio::select! {
+            seen = tokio::time::timeout(patience, lock.get()) => holder(&lock, seen),
             signal = inbox.end() => return Ok(session::signalled(signal)),
+        };
+        match &seen {
+            // What is free is acquired, however short the wait.
+            Ok(None) => wait = Some(first_try),
+            Ok(Some(holder)) if once => return Err(arguments.held_by(holder)),
+            Err(error) if once => return Err(error.clone().into()),
+            _ => wait = Some(limit.saturating_sub(begun.elapsed())),
         }
+        first_look = Some(seen);
     }
-    // What is free is acquired after a random part of one retry period, with two requests.
-    let wait = if once { Some(timing.retry_period() + 2 * timing.attempt_timeout()) } else { arguments.wait };
     let denials = Arc::new(Denials::default());
     let election = LeaderElection::watched(lock, identity)
         .timing(timing)
@@ -148,27 +161,24 @@ pub(crate) async fn run(arguments: Arguments, global: &Global) -> Result<u8, Fai
         .observer(Arc::clone(&denials))
         .start()
         .map_err(|error| Failure::of(Code::Configuration, &error))?;
-    Session { arguments, timing, election, denials, inbox, reaper }.run(wait).await
+    Session { arguments, timing, election, denials, inbox, reaper, first_look }.run(wait).await
 }
 
-/// Of a single try: ends it when somebody else holds the lease, or nobody can know.
-fn refuse_held(
-    arguments: &Arguments,
+/// Who holds the lease, of one look at it.
+fn holder(
     lock: &Arc<dyn WatchLock>,
-    seen: Result<Result<Option<lease_core::Versioned>, LockError>, tokio::time::error::Elapsed>,
-) -> Result<(), Failure> {
+    seen: Result<Result<Option<Versioned>, LockError>, tokio::time::error::Elapsed>,
+) -> Result<Option<HolderIdentity>, LockError> {
     let unanswered = |_| LockError::new(LockErrorKind::Unavailable, format!("get of {lock}: no answer in time"));
-    match seen.map_err(unanswered).and_then(|answer| answer) {
-        Ok(None) => Ok(()),
-        Ok(Some(seen)) => match &seen.record.holder {
-            None => Ok(()),
-            Some(holder) => Err(arguments.not_acquired(&format!("{lock} is held by {holder}"))),
-        },
-        Err(error) => Err(error.into()),
-    }
+    let seen = seen.map_err(unanswered).and_then(|answer| answer)?;
+    Ok(seen.and_then(|seen| seen.record.holder))
 }
 
 impl Arguments {
+    fn held_by(&self, holder: &HolderIdentity) -> Failure {
+        self.not_acquired(&format!("it is held by {holder}"))
+    }
+
     /// The one failure whose exit code can be chosen, as with flock.
     fn not_acquired(&self, why: &str) -> Failure {
         Failure::new(Code::NotAcquired, format!("the lease was not acquired: {why}")).with_code(self.conflict_exit_code)

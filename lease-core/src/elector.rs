@@ -242,7 +242,7 @@ impl Elector {
         match event {
             Event::Wake => {}
             Event::Completed { request, result } => self.completed(now, request, result, actions),
-            Event::Hint(hint) => self.hinted(now.instant, hint),
+            Event::Hint(hint) => self.hinted(now.instant, hint, actions),
             Event::WatchReady => self.pace.watched = true,
             Event::WatchLost => {
                 self.pace.watched = false;
@@ -318,11 +318,12 @@ impl Elector {
     }
 
     /// A hint can only bring a read forward, or show a candidate a record to wait for or to write upon.
-    fn hinted(&mut self, now: Instant, hint: Hint) {
+    fn hinted(&mut self, now: Instant, hint: Hint, actions: &mut Actions) {
         match (&self.phase, hint) {
             (Phase::Candidate, Hint::Changed(found)) => {
                 if !self.view.is_old_news(&found) && !matches!(self.view.found, Found::Unread) {
                     self.pace.confirmed = false;
+                    self.notice_namesake(&found, actions);
                     self.view.heard(now, found, &self.config.timing);
                 }
             }

@@ -126,12 +126,24 @@ impl Access {
     }
 }
 
+/// Refuses UTF-16 that ends in the middle of a character: kube 5.0.0 panics on it.
+fn torn(path: &Path) -> Result<(), KubeconfigError> {
+    match std::fs::read(path).as_deref() {
+        Ok(bytes @ ([0xff, 0xfe, ..] | [0xfe, 0xff, ..])) if bytes.len() % 2 == 1 => {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "UTF-16 of an odd number of bytes");
+            Err(KubeconfigError::ReadConfig(source, path.to_owned()))
+        }
+        // Whatever else is wrong is found again.
+        _ => Ok(()),
+    }
+}
+
 /// Merges the files as `kubectl` does: of several, those that do not exist are passed over.
 fn read_all(paths: &[PathBuf]) -> Result<Kubeconfig, K8sError> {
     let mut merged: Option<Kubeconfig> = None;
     let mut absent = None;
     for path in paths {
-        let next = match Kubeconfig::read_from(path) {
+        let next = match torn(path).and_then(|()| Kubeconfig::read_from(path)) {
             Ok(next) => next,
             Err(KubeconfigError::ReadConfig(source, _)) => {
                 let not_found = source.kind() == std::io::ErrorKind::NotFound;

@@ -15,17 +15,16 @@ pub fn run() -> Result<(), Failure> {
     // Registered first, so that an early Ctrl-C leaves nothing behind either.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Failure::io("signals"))?;
     let cluster = Cluster::start()?;
-    let kubeconfig = cluster.api().kubeconfig(ADMIN);
-    let kubeconfig = kubeconfig.display();
-    let lease = "cargo run --quiet --package lease-cli --";
-    println!("Kubernetes API server: {}", cluster.api().url());
-    println!("kubeconfig of its administrator: {kubeconfig}\n");
-    println!("Paste this into two terminals, then end the one that leads:");
-    println!("  KUBECONFIG={kubeconfig} {lease} run demo -- sh -c 'while echo I lead; do sleep 1; done'\n");
-    println!("Who leads:");
-    println!("  KUBECONFIG={kubeconfig} {lease} get demo\n");
+    // The line that README tells to paste, so it stands alone.
+    println!("export KUBECONFIG={}\n", cluster.api().kubeconfig(ADMIN).display());
+    println!("Paste it into two terminals, and then, in each:\n");
+    println!("  {LEASE} run demo -- sh -c 'while :; do echo \"$LEASE_IDENTITY acts\"; sleep 1; done'\n");
+    println!("End the one that acts: the other goes on. Who leads, from a third terminal:\n");
+    println!("  {LEASE} get\n");
     println!("Ctrl-C stops the servers and forgets everything.");
     signals.forever().next();
     println!("stopping");
     Ok(())
 }
+
+const LEASE: &str = "cargo run --package lease-cli --";

@@ -14,8 +14,8 @@ fn start() -> Option<(Program, String)> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.arg("cluster");
     let program = Program::spawn(command).expect("xtask starts");
-    let line = program.wait_for_line("kubeconfig of its administrator: ", STARTED_WITHIN).expect("it starts");
-    let kubeconfig = line.text.rsplit(' ').next().expect("the line ends with a path").to_owned();
+    let line = program.wait_for_line("export KUBECONFIG=", STARTED_WITHIN).expect("it starts");
+    let kubeconfig = line.text.strip_prefix("export KUBECONFIG=").expect("a line to paste").to_owned();
     program.wait_for_line("Ctrl-C", ENDED_WITHIN).expect("it says how to end it");
     Some((program, kubeconfig))
 }

@@ -98,6 +98,8 @@ pub struct Guarded {
     guardian_reaped: bool,
     guardian_stopped: bool,
     command: Option<Pid>,
+    /// How the command ended when its guardian could not say so: then it was this process that reaped it.
+    command_status: Option<Status>,
     terminal_lent: Option<terminal::Owned>,
     hold: Hold,
     orders_sent: u64,
@@ -125,6 +127,7 @@ impl Guarded {
             guardian_reaped: false,
             guardian_stopped: false,
             command: None,
+            command_status: None,
             terminal_lent: None,
             hold,
             orders_sent: 0,
@@ -137,6 +140,11 @@ impl Guarded {
     /// The process to watch beside our own.
     pub fn guardian(&self) -> Pid {
         self.guardian
+    }
+
+    /// How the command ended, as this process saw it after a [`Breach`].
+    pub fn command_status(&self) -> Option<Status> {
+        self.command_status
     }
 
     /// Whether the command's group has the terminal.
@@ -243,11 +251,13 @@ impl Guarded {
     }
 
     fn reap(&mut self) -> bool {
-        let Self { guardian, guardian_reaped, guardian_stopped, .. } = self;
+        let Self { guardian, guardian_reaped, guardian_stopped, command, command_status, .. } = self;
         tree::reap(|pid, status: WaitStatus| {
             if pid == *guardian {
                 *guardian_stopped |= status.stopped();
                 *guardian_reaped |= Status::of(status).is_some();
+            } else if Some(pid) == *command {
+                *command_status = Status::of(status).or(*command_status);
             }
         })
     }
@@ -275,6 +285,12 @@ impl Guarded {
             if begun.elapsed() >= told {
                 tell(begun.elapsed());
                 told += Duration::from_secs(1);
+            }
+        }
+        // What the guardian said before it died still counts.
+        while let Ok(Received::Message(report, _)) = self.wire.next_report() {
+            if let Report::Exited(status) = report {
+                self.command_status = Some(status);
             }
         }
         self.gone = true;

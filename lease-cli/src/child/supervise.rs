@@ -54,7 +54,8 @@ pub struct Verdict {
     pub asked: Option<Signal>,
 }
 
-/// What ended a run. Of several the one that came first.
+/// What ended a run. Of several the one that came first; but a loss counts more than a request, and a broken guard
+/// more than anything but a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The command ended by itself.
@@ -188,9 +189,13 @@ impl Run {
             Event::Gone => return true,
             Event::Breach(breach) => {
                 tracing::error!(%breach, "the guard is broken, killing the command");
-                self.cause = Some(Cause::Breach(breach));
+                // A guardian that is late with the end of a lost term did not end it.
+                if self.cause != Some(Cause::Over) {
+                    self.cause = Some(Cause::Breach(breach));
+                }
                 let slow = |elapsed| tracing::error!(?elapsed, "processes of the command are still there");
                 self.guarded.annihilate(slow).await;
+                self.status = self.status.or(self.guarded.command_status());
                 return true;
             }
         }

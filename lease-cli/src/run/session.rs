@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lease_core::{Election, Leadership, LockErrorKind, Pretty, Released, Status as ElectionStatus, Timing};
+use lease_core::{
+    Election, HolderIdentity, Leadership, LockError, LockErrorKind, Pretty, Released, Status as ElectionStatus, Timing,
+};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -10,7 +12,7 @@ use super::denials::Denials;
 use super::term::Leading;
 use super::{Arguments, OnLost, Restart};
 use crate::child::{Cause, Pace, Reaper, Spec, Status, Verdict, supervise};
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, NOT_ADMITTED};
 use crate::inbox::{Inbox, asks_to_end};
 
 /// Everything that lives as long as the program does.
@@ -22,6 +24,8 @@ pub(super) struct Session {
     pub(super) denials: std::sync::Arc<Denials>,
     pub(super) inbox: Inbox,
     pub(super) reaper: Reaper,
+    /// Who held the lease before the election asked, where the wait may be over before it does.
+    pub(super) first_look: Option<Result<Option<HolderIdentity>, LockError>>,
 }
 
 /// What comes after a term.
@@ -88,14 +92,15 @@ impl Session {
         match (&status.last_error, &status.holder) {
             (Some(error), _) if error.kind == LockErrorKind::Denied => {
                 let failure = Failure::new(Code::Denied, error.message.to_string());
-                match self.denials.help() {
-                    Some(help) => failure.help(help),
-                    None => failure,
-                }
+                failure.help(self.denials.help().unwrap_or_else(|| NOT_ADMITTED.to_owned()))
             }
             (Some(error), _) if !status.read => Failure::new(Code::Unreachable, error.message.to_string()),
-            (None, _) if !status.read => Failure::new(Code::Unreachable, "the backend did not answer in time"),
-            (_, Some(holder)) => self.arguments.not_acquired(&format!("it is held by {holder}")),
+            (None, _) if !status.read => match &self.first_look {
+                Some(Ok(Some(holder))) => self.arguments.held_by(holder),
+                Some(Err(error)) => error.clone().into(),
+                _ => Failure::new(Code::Unreachable, "the backend did not answer in time"),
+            },
+            (_, Some(holder)) => self.arguments.held_by(holder),
             (_, None) => self.arguments.not_acquired("nobody holds it, but it was not free for certain"),
         }
     }

@@ -2,17 +2,73 @@
 
 mod exits;
 mod faults;
+mod mixed;
+mod records;
 mod rights;
 mod servers;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
+use std::{panic, thread};
 
+use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::TempDir;
 use testbed::judge::Judge;
-use testbed::process::{Program, wait_until};
+use testbed::process::{Program, Signal, wait_until};
 use testbed::{Cluster, boottime_ns};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // They wait for leases to run out, and hardly need a processor meanwhile.
+    arguments.test_threads.get_or_insert(THREADS);
+    let trials = TESTS.iter().map(|(name, test)| Trial::test(*name, || named(name, *test)));
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// Runs a test in a thread of its name: what is left out, and what panics, is said under it.
+fn named(name: &str, test: fn()) -> Result<(), Failed> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(test)?;
+    thread.join().or_else(|payload| panic::resume_unwind(payload))
+}
+
+macro_rules! tests {
+    ($($module:ident::$name:ident),* $(,)?) => {
+        &[$((concat!(stringify!($module), "::", stringify!($name)), $module::$name as fn())),*]
+    };
+}
+
+/// The longest come first, so that none of them is left to run alone at the end.
+const TESTS: &[(&str, fn())] = tests![
+    servers::a_short_outage_changes_nothing_and_a_long_one_ends_the_term_in_time,
+    mixed::a_fleet_of_both_kinds_takes_turns,
+    mixed::each_kind_takes_over_from_the_other,
+    records::a_strange_record_is_waited_out_or_taken_as_it_says,
+    records::what_no_candidate_may_touch_is_left_alone_and_named,
+    faults::a_killed_supervisor_takes_its_tree_with_it,
+    faults::everything_killed_at_once_is_taken_over,
+    faults::a_request_to_end_hands_over_at_once,
+    faults::a_tree_that_does_not_drain_is_killed_before_the_release,
+    faults::a_stopped_supervisor_loses_the_lease_and_its_tree_in_time,
+    faults::a_killed_guardian_ends_the_term,
+    faults::a_stopped_guardian_ends_the_term,
+    faults::a_deleted_lease_ends_the_term_and_nobody_acts_too_early,
+    faults::an_overwritten_holder_ends_the_term,
+    faults::two_of_one_exact_identity_never_act_at_once,
+    rights::three_verbs_on_one_name_suffice,
+    rights::with_list_and_watch_a_release_is_taken_at_once,
+    rights::a_missing_right_is_named_with_the_rule_that_grants_it,
+    rights::a_single_try_without_any_right_is_denied_at_once,
+    exits::the_command_gets_its_environment_and_its_code_is_passed_on,
+    exits::a_held_lease_is_not_acquired_and_says_by_whom,
+    exits::a_free_lease_is_acquired_however_short_the_wait,
+    exits::a_lost_lease_can_end_the_program,
+    exits::a_command_is_run_again_under_the_same_term,
+    exits::a_job_that_succeeded_keeps_the_lease_for_a_while,
+    exits::nobody_there_is_unreachable,
+    exits::leases_are_shown_watched_and_deleted,
+    exits::the_first_word_comes_at_once,
+];
 
 /// Replicas that contend for one lease.
 struct Fleet<'c> {
@@ -23,8 +79,12 @@ struct Fleet<'c> {
 
 /// How the replicas' durations are set.
 const QUICK: [&str; 6] = ["--lease-duration", "4s", "--renew-deadline", "3s", "--retry-period", "1s"];
-/// A takeover, on a machine that is busy with other tests.
-const SOON: Duration = Duration::from_secs(20);
+/// Durations at which polling is slow.
+const SLOW: [&str; 6] = ["--lease-duration", "30s", "--renew-deadline", "18s", "--retry-period", "4s"];
+/// How long a test waits for what has to come: no promise, only an end to waiting.
+const SOON: Duration = Duration::from_mins(1);
+/// Tests at once.
+const THREADS: usize = 8;
 
 impl<'c> Fleet<'c> {
     fn new(cluster: &'c Cluster, name: &str) -> Self {
@@ -55,9 +115,36 @@ impl<'c> Fleet<'c> {
     fn pair(&self, worker: &[&str]) -> (Program, Program) {
         let leader = self.replica("a", &[], worker);
         self.acquit(1);
-        let standby = self.replica("b", &[], worker);
+        (leader, self.standby("b", worker))
+    }
+
+    /// A replica that has seen that another leads.
+    fn standby(&self, name: &str, worker: &[&str]) -> Program {
+        let standby = self.replica(name, &[], worker);
         standby.wait_for_line("the holder has changed", SOON).expect("the standby sees the leader");
-        (leader, standby)
+        standby
+    }
+
+    /// The path of the lease on the server.
+    fn path(&self) -> String {
+        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{LEASE}", self.namespace)
+    }
+
+    /// Ends the leader, whose release must make the standby lead at once: because it watches, not because it polls.
+    fn hand_over(&self, leader: &mut Program, standby: &Program, code: i32) {
+        // A standby that polls looks again a retry period after this at the soonest.
+        let seen = standby.wait_for_line("the holder has changed", SOON).expect("the standby sees the leader");
+        leader.signal(Signal::TERM).expect("it runs");
+        assert_eq!(leader.wait(SOON).expect("it ends").code(), Some(code), "the command's own code");
+        let leading = standby.wait_for_line("leading", SOON).expect("it takes over");
+        let polled = Duration::from_nanos(leading.at_ns - seen.at_ns);
+        assert!(polled < Duration::from_secs(4), "{polled:?}: a poll may have shown the release");
+        self.acquit(2);
+        let acts = self.judge().acts().to_vec();
+        let last = acts.iter().rev().find(|act| act.term == acts[0].term).expect("it is there itself");
+        let vacant = Duration::from_nanos(leading.at_ns - last.at_ns);
+        // Not until the next act: what it takes to start a command is the machine's.
+        assert!(vacant < Duration::from_secs(1), "{vacant:?} from the last act to the next term");
     }
 
     fn judge(&self) -> Judge {

@@ -8,8 +8,7 @@ use testbed::process::wait_until;
 
 use super::{Fleet, SOON, acting, now_ns};
 
-#[test]
-fn a_short_outage_changes_nothing_and_a_long_one_ends_the_term_in_time() {
+pub(crate) fn a_short_outage_changes_nothing_and_a_long_one_ends_the_term_in_time() {
     let Some(cluster) = Cluster::own() else { return };
     let fleet = Fleet::new(&cluster, "outage");
     let worker = ["--ignore-term", "--sessions", "1"];
@@ -31,11 +30,12 @@ fn a_short_outage_changes_nothing_and_a_long_one_ends_the_term_in_time() {
     let stopped_ns = now_ns();
     cluster.api().stop();
     sleep(Duration::from_secs(20));
-    let last_ns = fleet.judge().acts().last().expect("there were acts").at_ns;
+    let judge = fleet.judge();
+    let last_ns = judge.acts().last().expect("there were acts").at_ns;
     cluster.api().resume();
     // The last renewal was sent before the outage: from it on, hold and stop budget.
     let acted = Duration::from_nanos(last_ns - stopped_ns);
-    assert!(acted < Duration::from_millis(14_703), "acted for {acted:?} without a renewal");
+    assert!(acted < Duration::from_millis(14_703), "acted for {acted:?} without a renewal: {:?}", judge.spans());
     assert!(wait_until(Duration::from_secs(40), || fleet.judge().terms().len() >= 2), "no leader after the outage");
     fleet.acquit(2);
 }

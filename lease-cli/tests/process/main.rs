@@ -151,14 +151,14 @@ fn the_tree_dies_with_a_killed_guardian() {
     let mut world = World::with_actor(Script::STEADY, "tree");
     let guardian = world.guardian();
     assert_gone_at_once(&world, || kill_process(guardian, Signal::KILL).expect("the guardian is there"));
-    assert_eq!(world.verdict(), "none Breach(GuardianDied) 0");
+    assert_eq!(world.verdict(), "137 Breach(GuardianDied) 0");
 }
 
 fn the_tree_dies_with_a_stopped_guardian() {
     let mut world = World::with_actor(Script::STEADY, "tree");
     let guardian = world.guardian();
     assert_gone_at_once(&world, || kill_process(guardian, Signal::STOP).expect("the guardian is there"));
-    assert_eq!(world.verdict(), "none Breach(GuardianStopped) 0");
+    assert_eq!(world.verdict(), "137 Breach(GuardianStopped) 0");
 }
 
 fn the_command_dies_when_all_above_it_are_killed_at_once() {

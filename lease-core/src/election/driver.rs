@@ -310,9 +310,12 @@ impl Driver {
             }
             Notice::HolderChanged(None) => tracing::info!(lock = %self.lock.get(), "nobody holds the lease"),
             Notice::IdentityConflict => {
-                tracing::error!(lock = %self.lock.get(), identity = %self.elector.config().identity,
-                    "somebody else writes the record under this identity; give each replica its own");
-                self.shared.status.send_modify(|status| status.identity_conflict = true);
+                // The other goes on renewing, so this is said once; the status keeps it.
+                let status = &self.shared.status;
+                if status.send_if_modified(|status| !std::mem::replace(&mut status.identity_conflict, true)) {
+                    tracing::error!(lock = %self.lock.get(), identity = %self.elector.config().identity,
+                        "somebody else writes the record under this identity; give each replica its own");
+                }
             }
             Notice::Refusing(refusal) => self.refuse(*refusal),
             Notice::LateAcknowledgement => tracing::debug!(lock = %self.lock.get(), "an answer came too late"),

@@ -58,11 +58,13 @@ impl Elector {
         }
     }
 
-    /// R4: somebody who renews under this candidate's identity is another, and people should know.
-    fn notice_namesake(&mut self, found: &Versioned, actions: &mut Actions) {
+    /// R4: somebody who renews under this candidate's identity is another, and people should know. With a live watch a
+    /// read shows nothing new, so hints count here: nothing is decided by it.
+    pub(super) fn notice_namesake(&mut self, found: &Versioned, actions: &mut Actions) {
         let Some(before) = self.view.seen() else { return };
         let renewed = before.record.renew_time != found.record.renew_time;
-        if renewed && found.record.is_held_by(&self.config.identity) && found.record.renew_time != self.last_stamp {
+        let own = found.record.renew_time == self.last_stamp || self.attempt_shown(&found.record).is_some();
+        if renewed && found.record.is_held_by(&self.config.identity) && !own {
             actions.notices.push(Notice::IdentityConflict);
         }
     }
