@@ -93,7 +93,7 @@ impl Elector {
         self.pace.must_read = true;
         self.pace.confirmed = false;
         self.pace.read_at = match failure.kind {
-            LockErrorKind::Conflict => self.back_off(now),
+            LockErrorKind::Conflict => asked.latest(self.back_off(now)),
             LockErrorKind::Unavailable | LockErrorKind::Denied => paced,
             _ => {
                 // The read may come at once; another write keeps the pace, or a store that answers every
@@ -158,7 +158,8 @@ impl Elector {
             return Some(Refusal::ForeignStrategy);
         }
         // Whatever became of the record: terms of a higher epoch had higher tokens.
-        let (own, record) = (self.config.epoch, self.view.epoch_max);
+        let seen = self.view.seen().map_or(0, |seen| seen.record.epoch);
+        let (own, record) = (self.config.epoch, self.view.epoch_max.max(seen));
         (record > own).then_some(Refusal::EpochTooLow { own, record })
     }
 
