@@ -141,6 +141,8 @@ struct Pace {
     read_at: Instant,
     /// When the last read was sent, to bound the reads that hints cause.
     read_sent_at: Option<Instant>,
+    /// Until when the store is left alone: it said so, or nothing but an operator can help.
+    leave_alone_until: Instant,
     /// Until when the lease is left to others: after a resignation, a conflict, or a failed term.
     hold_back_until: Instant,
     /// Whether a watch is live.
@@ -169,6 +171,7 @@ impl Elector {
             pace: Pace {
                 read_at: first_read,
                 read_sent_at: None,
+                leave_alone_until: now,
                 hold_back_until: now,
                 watched: false,
                 must_read: false,
@@ -295,7 +298,7 @@ impl Elector {
                 self.end_term(now.instant, Reason::Regressed, actions);
                 return;
             }
-            self.view.note_revision(found.revision);
+            self.view.note_reply(found);
         }
         match &self.phase {
             Phase::Candidate => self.candidate_answered(now.instant, request, reply, actions),
@@ -337,12 +340,11 @@ impl Elector {
         }
     }
 
-    /// R14: brings the next read forward, but never above the pace of polling.
+    /// R14: brings the next read forward, but never above the pace of polling, and never while the store asks to be left
+    /// alone (R9).
     fn hurry_read(&mut self, now: Instant) {
-        let soonest = match self.pace.read_sent_at {
-            Some(sent_at) => now.latest(sent_at + self.config.timing.retry_period()),
-            None => now,
-        };
+        let paced = self.pace.read_sent_at.map_or(now, |sent_at| sent_at + self.config.timing.retry_period());
+        let soonest = now.latest(paced).latest(self.pace.leave_alone_until);
         self.pace.read_at = self.pace.read_at.earliest(soonest);
     }
 

@@ -199,9 +199,10 @@ impl LeaseRecord {
         self.holder.as_ref() == Some(identity)
     }
 
-    /// Whether this record was never held: a fresh object that somebody made by hand.
+    /// Whether this record was never held: a fresh object that somebody made by hand. One that was emptied by hand still
+    /// bears the marks of its terms.
     pub fn is_untouched(&self) -> bool {
-        self.holder.is_none() && self.renew_time.is_none()
+        self.holder.is_none() && self.renew_time.is_none() && self.acquired.is_none() && self.released.is_none()
     }
 }
 

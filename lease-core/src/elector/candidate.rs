@@ -71,27 +71,30 @@ impl Elector {
 
     pub(super) fn candidate_failed(&mut self, now: Instant, request: &Outstanding, failure: &Failure) {
         let timing = self.config.timing;
-        let asked = now + failure.retry_after.unwrap_or_default();
+        let mut asked = now + failure.retry_after.unwrap_or_default();
+        if failure.kind == LockErrorKind::Denied {
+            // An operator has to act, and that takes its time.
+            asked = asked.latest(request.sent_at + timing.lease_duration());
+        }
+        self.pace.leave_alone_until = asked;
         let paced = asked.latest(request.sent_at + timing.retry_period());
         if request.purpose == Purpose::Read {
             if let Some(unreadable) = &failure.unreadable {
-                self.view.note_revision(unreadable.revision);
+                self.view.note_reply(unreadable);
                 self.view.saw_malformed(now, Versioned::clone(unreadable), &timing);
                 self.note_read(now, request);
                 return;
             }
             // Whatever is known, the store is to be left alone until then: also when the wait is over.
             self.pace.must_read = true;
-            let denied = failure.kind == LockErrorKind::Denied;
-            self.pace.read_at = if denied { asked.latest(request.sent_at + timing.lease_duration()) } else { paced };
+            self.pace.read_at = paced;
             return;
         }
         self.pace.must_read = true;
         self.pace.confirmed = false;
         self.pace.read_at = match failure.kind {
-            LockErrorKind::Conflict => self.back_off(now),
-            LockErrorKind::Unavailable => paced,
-            LockErrorKind::Denied => asked.latest(request.sent_at + timing.lease_duration()),
+            LockErrorKind::Conflict => asked.latest(self.back_off(now)),
+            LockErrorKind::Unavailable | LockErrorKind::Denied => paced,
             _ => {
                 // The read may come at once; another write keeps the pace, or a store that answers every
                 // write with an error would be written to without a pause.
@@ -149,11 +152,14 @@ impl Elector {
     }
 
     fn refusal_by_record(&self) -> Option<Refusal> {
-        let Found::Present { seen, malformed: false, .. } = &self.view.found else { return None };
-        if seen.record.strategy.is_some() {
+        if let Found::Present { seen, malformed: false, .. } = &self.view.found
+            && seen.record.strategy.is_some()
+        {
             return Some(Refusal::ForeignStrategy);
         }
-        let (own, record) = (self.config.epoch, seen.record.epoch);
+        // Whatever became of the record: terms of a higher epoch had higher tokens.
+        let seen = self.view.seen().map_or(0, |seen| seen.record.epoch);
+        let (own, record) = (self.config.epoch, self.view.epoch_max.max(seen));
         (record > own).then_some(Refusal::EpochTooLow { own, record })
     }
 

@@ -366,10 +366,12 @@ impl Elector {
                 return self.end_term(now, Reason::Deleted, actions);
             }
             LockErrorKind::Malformed if !is_write => {
+                // An answer that shows no version is not the record's: it tells no more than none.
                 if let Some(unreadable) = &failure.unreadable {
+                    self.view.note_reply(unreadable);
                     self.view.saw_malformed(now, Versioned::clone(unreadable), &self.config.timing);
+                    return self.end_term(now, Reason::Malformed, actions);
                 }
-                return self.end_term(now, Reason::Malformed, actions);
             }
             LockErrorKind::Unavailable | LockErrorKind::Denied => self.forget_attempt(request),
             _ => {}

@@ -23,8 +23,12 @@ pub(super) struct View {
     live_seen: bool,
     /// How long the others of the last live record wait.
     live_wait: Duration,
+    /// Until when a holder may still act whose record has vanished, whatever became of the name since.
+    vanished_until: Instant,
     /// The highest revision of any reply; hints do not count.
     pub(super) revision_max: Option<u128>,
+    /// The highest epoch of any reply.
+    pub(super) epoch_max: u32,
 }
 
 /// What is known to be stored.
@@ -65,7 +69,9 @@ impl View {
             restarted: false,
             live_seen: false,
             live_wait: Duration::ZERO,
+            vanished_until: now,
             revision_max: None,
+            epoch_max: 0,
         }
     }
 
@@ -94,8 +100,10 @@ impl View {
             })
     }
 
-    pub(super) fn note_revision(&mut self, revision: Option<u128>) {
-        self.revision_max = self.revision_max.max(revision);
+    /// R12: what no later reply may fall below.
+    pub(super) fn note_reply(&mut self, found: &Versioned) {
+        self.revision_max = self.revision_max.max(found.revision);
+        self.epoch_max = self.epoch_max.max(found.record.epoch);
     }
 
     /// A read found no record.
@@ -110,7 +118,8 @@ impl View {
         };
         if self.live_seen {
             self.since = now;
-            self.wait_until = self.wait_until.latest(now + self.live_wait);
+            self.vanished_until = self.vanished_until.latest(now + self.live_wait);
+            self.wait_until = self.wait_until.latest(self.vanished_until);
         } else {
             self.wait_until = self.wait_until.latest(now);
         }
@@ -190,10 +199,14 @@ impl View {
         let wait = wait_for(&seen.record, timing);
         let readable = !matches!(self.found, Found::Present { malformed: true, .. });
         let before = self.seen().map(|old| (old.record.renew_time, old.record.transitions));
+        if self.live_seen && self.seen().is_some_and(|old| is_another_object(&old.record, &seen.record)) {
+            self.vanished_until = self.vanished_until.latest(now + self.live_wait);
+        }
         match free {
             Some(Free::Released) if !self.live_seen || before.is_some() => {
                 self.since = now;
-                self.wait_until = now;
+                // It ends this record's term, and not that of a holder whose record vanished before.
+                self.wait_until = now.latest(self.vanished_until);
                 self.live_seen = false;
             }
             // The object was made anew, by whomever, after a live record had vanished: the wait for
@@ -234,7 +247,7 @@ impl View {
     fn start_wait(&mut self, now: Instant, wait: Duration, keep_rest: bool) {
         let until = now + wait;
         self.since = now;
-        self.wait_until = if keep_rest { self.wait_until.latest(until) } else { until };
+        self.wait_until = until.latest(if keep_rest { self.wait_until } else { self.vanished_until });
         self.live_wait = wait;
     }
 
@@ -251,6 +264,13 @@ impl View {
 /// R2: how long a record must stay without a renewal before it may be replaced.
 fn wait_for(record: &LeaseRecord, timing: &Timing) -> Duration {
     record.lease_duration.max(timing.lease_duration())
+}
+
+/// Whether a record cannot have come from that of a live holder by the protocol: whoever takes it over counts up, so the
+/// object was deleted and made anew, or an older one restored.
+fn is_another_object(live: &LeaseRecord, found: &LeaseRecord) -> bool {
+    found.transitions < live.transitions
+        || found.transitions == live.transitions && found.holder.is_some() && found.holder != live.holder
 }
 
 /// R2: a renewal is a changed renew time or holder.

@@ -81,6 +81,8 @@ fn an_edit_by_hand_never_makes_two_act_who_had_seen_the_record() {
             "edit: restore a release",
             "edit: made anew",
             "edit: garbage",
+            "edit: wiped",
+            "fresh process after an edit",
             "term ended: deleted",
             "term ended: cleared",
             "term ended: taken_over",

@@ -179,6 +179,8 @@ struct Node {
     wall_offset_us: i64,
     /// The request that the machine waits for.
     awaits: Option<(RequestId, Purpose)>,
+    /// Until when the store asked to be left alone.
+    leave_alone_until: Option<Instant>,
     /// When the last read was answered, by the true time.
     read_ns: u64,
     /// When a record of this process was created, by the true time.
@@ -450,6 +452,12 @@ impl World {
         if purpose.is_some() {
             self.nodes[node].revision_max = self.nodes[node].revision_max.max(revision);
         }
+        if let (Err(failure), Some(Purpose::Read | Purpose::Acquire)) = (&result, purpose)
+            && let Some(asked) = failure.retry_after
+            && self.nodes[node].elector.term().is_none()
+        {
+            self.nodes[node].leave_alone_until = Some(self.nodes[node].instant(self.now_ns) + asked);
+        }
         self.step(node, Event::Completed { request: id, result })?;
         let holds = matches!(self.nodes[node].elector.phase(), PhaseKind::Leading | PhaseKind::Draining);
         if gone && holds {
@@ -523,6 +531,10 @@ impl World {
             node.awaits = None;
         }
         if let Some(request) = actions.request {
+            let alone = node.leave_alone_until.is_some_and(|until| !instant.has_reached_either(until));
+            if alone && matches!(request.purpose, Purpose::Read | Purpose::Acquire) && node.elector.term().is_none() {
+                return Err(format!("R9 Retry-After: n{index} does not leave the store alone"));
+            }
             node.awaits = Some((request.id, request.purpose));
             self.oracle.sent(index, instant, &timing, request.purpose, Duration::from_nanos(self.now_ns))?;
             self.check_successor(index, &request)?;
@@ -625,7 +637,8 @@ impl World {
                     self.at(there, Happening::Apply { node, life, request, sent_at, reply_in: None });
                 }
             }
-            let failure = Failure { retry_after: None, ..kind.into() };
+            let retry_after = (self.rng.u8(0..4) == 0).then(|| Duration::from_millis(self.rng.u64(0..20_000)));
+            let failure = Failure { retry_after, ..kind.into() };
             return self.at(there + back, Happening::Reply { node, life, id, result: Err(failure) });
         }
         let late = self.rng.u32(0..1000) < self.plan.late_per_mille;
@@ -842,6 +855,7 @@ fn new_node(rng: &mut Rng, index: usize, plan: NodePlan) -> Node {
         storm: None,
         wall_offset_us,
         awaits: None,
+        leave_alone_until: None,
         read_ns: 0,
         created_ns: 0,
         revision_max: 0,

@@ -17,6 +17,9 @@ impl World {
         if self.rng.bool() {
             self.cut_off(&holder);
         }
+        if self.rng.bool() {
+            self.start_afresh(&holder);
+        }
         let (what, record) = match self.rng.u8(0..12) {
             0 => {
                 self.oracle.saw("edit: delete");
@@ -81,12 +84,28 @@ impl World {
         }
     }
 
+    /// Another process takes the place of one that stood by, and knows nothing of what was before the edit.
+    fn start_afresh(&mut self, holder: &HolderIdentity) {
+        let acting: Vec<usize> = self.oracle.acting().collect();
+        let idle = |index: &usize| !acting.contains(index) && self.nodes[*index].elector.config().identity != *holder;
+        let Some(index) = (0..self.nodes.len()).rfind(idle) else { return };
+        self.oracle.saw("fresh process after an edit");
+        self.note(format!("n{index} starts afresh"));
+        self.oracle.crashed(index);
+        self.oracle.excuse(index);
+        self.restart(index);
+    }
+
     fn edit_of_the_holder(&mut self, mut record: LeaseRecord) -> (&'static str, LeaseRecord) {
         let now = self.wall();
-        let what = match self.rng.u8(0..4) {
+        let what = match self.rng.u8(0..5) {
             0 => {
                 record.holder = None;
                 "edit: clear"
+            }
+            4 => {
+                (record.holder, record.renew_time, record.acquire_time) = (None, None, None);
+                "edit: wiped"
             }
             1 => {
                 record.holder = HolderIdentity::from_record("intruder");
