@@ -232,18 +232,18 @@ impl TimingBuilder {
 }
 
 impl Timing {
+    /// Comes before all arithmetic on the durations, which cannot overflow afterwards.
     fn check_ranges(&self) -> Result<(), TimingError> {
-        for (what, value) in [
-            ("lease duration", self.lease_duration),
-            ("renew deadline", self.renew_deadline),
-            ("retry period", self.retry_period),
-            ("attempt timeout", self.attempt_timeout),
+        for (what, value, min) in [
+            ("lease duration", self.lease_duration, SHORTEST),
+            ("renew deadline", self.renew_deadline, SHORTEST),
+            ("retry period", self.retry_period, SHORTEST),
+            ("attempt timeout", self.attempt_timeout, SHORTEST),
+            ("drain timeout", self.drain_max, Duration::ZERO),
         ] {
-            if value < SHORTEST {
-                return Err(TimingError::TooShort { what, value: Pretty(value), min: Pretty(SHORTEST) });
+            if value < min {
+                return Err(TimingError::TooShort { what, value: Pretty(value), min: Pretty(min) });
             }
-        }
-        for (what, value) in [("lease duration", self.lease_duration), ("drain timeout", self.drain_max)] {
             if value > LONGEST {
                 return Err(TimingError::TooLong { what, value: Pretty(value), max: Pretty(LONGEST) });
             }
@@ -534,6 +534,42 @@ mod tests {
         assert_eq!(message(15_000, 10_000, 0), "retry period 0ns must be at least 1ms");
         let long = Timing::new(Duration::MAX, ms(10_000), ms(2_000)).expect_err("too long");
         assert!(long.to_string().ends_with("must be at most 596523h14m7s"), "{long}");
+    }
+
+    #[test]
+    fn a_duration_beyond_all_use_is_one_refusal() {
+        let build = |lease, renew, retry| Timing::builder(lease, renew, retry);
+        let base = || build(ms(15_000), ms(10_000), ms(2_000));
+        let max = Duration::MAX;
+        for (what, builder) in [
+            ("lease duration", build(max, ms(10_000), ms(2_000))),
+            ("renew deadline", build(ms(15_000), max, ms(2_000))),
+            ("retry period", build(ms(15_000), ms(10_000), max)),
+            ("attempt timeout", base().attempt_timeout(max)),
+            ("drain timeout", base().drain_max(max)),
+            ("lease duration", build(max, max, max).attempt_timeout(max).stop_timeout(max).drain_max(max)),
+        ] {
+            let error = builder.build().expect_err("too long");
+            assert_eq!(error.to_string(), format!("{what} {} must be at most 596523h14m7s", Pretty(max)));
+        }
+        assert!(matches!(base().stop_timeout(max).build(), Err(TimingError::StopTimeout { .. })));
+        assert!(matches!(base().rate_error_ppm(u32::MAX).build(), Err(TimingError::RateError { .. })));
+    }
+
+    #[test]
+    fn the_longest_durations_have_figures_too() {
+        let timing = Timing::builder(LONGEST, LONGEST / 4, LONGEST / 10).rate_error_ppm(RATE_ERROR_PPM_MAX);
+        let timing = timing.drain_max(LONGEST).build().expect("within all bounds");
+        assert!(timing.crash_takeover_worst() > LONGEST && timing.fence() < LONGEST);
+        assert!(!timing.to_string().is_empty());
+    }
+
+    #[test]
+    fn the_usual_durations_of_client_go_are_accepted() {
+        for (lease, renew, retry, attempts) in [(15, 10, 2, 5), (60, 40, 5, 8), (137, 107, 26, 5), (4, 3, 1, 3)] {
+            let timing = Timing::new(ms(lease * 1_000), ms(renew * 1_000), ms(retry * 1_000)).expect("accepted");
+            assert_eq!(timing.attempts_per_hold(), attempts, "{timing}");
+        }
     }
 
     #[test]
