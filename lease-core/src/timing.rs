@@ -97,9 +97,11 @@ impl Timing {
         self.renew_deadline.saturating_sub(self.retry_period + self.attempt_timeout)
     }
 
-    /// How many writes, the acknowledged one included, are sent within one hold.
+    /// How many writes, the acknowledged one included, are sent within one hold when none of the others is
+    /// answered: one at a time, at the pace of the retry period or the attempt timeout, whichever is longer.
     pub fn attempts_per_hold(&self) -> u32 {
-        let attempts = self.renew_deadline.as_nanos().div_ceil(self.retry_period.as_nanos());
+        let pace = self.retry_period.max(self.attempt_timeout);
+        let attempts = self.renew_deadline.as_nanos().div_ceil(pace.as_nanos());
         u32::try_from(attempts).unwrap_or(u32::MAX)
     }
 
@@ -189,7 +191,7 @@ pub struct TimingBuilder {
 
 impl TimingBuilder {
     /// After how long a request is abandoned; by default the retry period. Too small, and slow answers
-    /// are thrown away; too large, and one lost packet costs most of a hold.
+    /// are thrown away; half the renew deadline or more is refused, because three attempts must fit in a hold.
     pub fn attempt_timeout(self, attempt_timeout: Duration) -> Self {
         Self { attempt_timeout: Some(attempt_timeout), ..self }
     }
@@ -268,17 +270,23 @@ impl Timing {
                 renew: Pretty(self.renew_deadline),
                 retry: Pretty(self.retry_period),
                 renew_min: Pretty(2 * self.retry_period + Duration::from_millis(1)),
-                retry_max: Pretty(floor(self.renew_deadline.saturating_sub(Duration::from_nanos(1)) / 2)),
+                retry_max: Pretty(self.pace_max()),
             });
         }
-        if self.attempt_timeout >= self.renew_deadline {
+        // One request at a time, so the third is sent two timeouts after the first when neither is answered.
+        if self.renew_deadline <= 2 * self.attempt_timeout {
             return Err(TimingError::AttemptTooLong {
                 attempt: Pretty(self.attempt_timeout),
                 renew: Pretty(self.renew_deadline),
-                max: Pretty(self.renew_deadline / 3),
+                max: Pretty(self.pace_max()),
             });
         }
         Ok(())
+    }
+
+    /// The longest time between two attempts that lets a third begin within the hold.
+    fn pace_max(&self) -> Duration {
+        floor(self.renew_deadline.saturating_sub(Duration::from_nanos(1)) / 2)
     }
 
     fn no_room_to_stop(&self, asked: Option<Duration>) -> TimingError {
@@ -387,14 +395,16 @@ pub enum TimingError {
         /// The longest retry period for this renew deadline.
         retry_max: Pretty,
     },
-    /// One request could use up a whole hold.
-    #[error("attempt timeout {attempt} must be shorter than renew deadline {renew}; use at most {max}")]
+    /// Two requests without an answer would use up a hold.
+    #[error(
+        "attempt timeout {attempt} must be shorter than half the renew deadline {renew}, so that three attempts fit; use at most {max}"
+    )]
     AttemptTooLong {
         /// The attempt timeout.
         attempt: Pretty,
         /// The renew deadline.
         renew: Pretty,
-        /// A third of the renew deadline.
+        /// The longest attempt timeout for this renew deadline.
         max: Pretty,
     },
     /// The bound on the clocks is not credible.
@@ -562,6 +572,26 @@ mod tests {
         let timing = timing.drain_max(LONGEST).build().expect("within all bounds");
         assert!(timing.crash_takeover_worst() > LONGEST && timing.fence() < LONGEST);
         assert!(!timing.to_string().is_empty());
+    }
+
+    #[test]
+    fn three_attempts_fit_in_a_hold_whatever_the_attempt_timeout() {
+        let at = |attempt| Timing::builder(ms(15_000), ms(10_000), ms(2_000)).attempt_timeout(ms(attempt)).build();
+        for refused in [5_000, 9_900, 10_000] {
+            let error = at(refused).expect_err("two attempts at most").to_string();
+            let asked = Pretty(ms(refused));
+            assert_eq!(
+                error,
+                format!(
+                    "attempt timeout {asked} must be shorter than half the renew deadline 10s, so that three attempts \
+                     fit; use at most 4.999s"
+                )
+            );
+        }
+        let longest = at(4_999).expect("the suggestion is valid");
+        assert_eq!((longest.attempts_per_hold(), longest.outage_survived()), (3, ms(3_001)));
+        assert_eq!(at(3_000).expect("fine").attempts_per_hold(), 4);
+        assert_eq!(at(500).expect("fine").attempts_per_hold(), 5);
     }
 
     #[test]
