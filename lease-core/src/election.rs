@@ -280,7 +280,8 @@ impl Election {
     pub async fn run(&self, mut work: impl AsyncFnMut(Leadership)) -> Ended {
         while let Ok(leadership) = self.campaign().await {
             let term = leadership.clone();
-            let outcome = leadership.guard(catch_panic(work(term))).await;
+            // The call is inside too: a closure may panic before it has made its future.
+            let outcome = leadership.guard(catch_panic(async { work(term).await })).await;
             // Callbacks, and tasks that the work has left behind, may hold the term too.
             leadership.work_ended();
             match outcome {

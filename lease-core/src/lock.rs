@@ -42,7 +42,7 @@ use crate::record::{LeaseRecord, Versioned};
 /// `&L`, `Box<L>` and `Arc<L>` of a lock are locks. Not part of the trait: identities, retries,
 /// timeouts, cached versions, events, metrics. A further ability is a further trait: [`WatchLock`].
 ///
-/// The suite in [`crate::conformance`] checks all of this.
+/// The suite in the module `conformance`, which the feature of that name brings, checks all of this.
 #[async_trait]
 pub trait ResourceLock: Debug + Display + Send + Sync {
     /// What this kind of store demands of records and timing.

@@ -97,9 +97,11 @@ impl Timing {
         self.renew_deadline.saturating_sub(self.retry_period + self.attempt_timeout)
     }
 
-    /// How many writes, the acknowledged one included, are sent within one hold.
+    /// How many writes, the acknowledged one included, are sent within one hold when none of the others is
+    /// answered: one at a time, at the pace of the retry period or the attempt timeout, whichever is longer.
     pub fn attempts_per_hold(&self) -> u32 {
-        let attempts = self.renew_deadline.as_nanos().div_ceil(self.retry_period.as_nanos());
+        let pace = self.retry_period.max(self.attempt_timeout);
+        let attempts = self.renew_deadline.as_nanos().div_ceil(pace.as_nanos());
         u32::try_from(attempts).unwrap_or(u32::MAX)
     }
 
@@ -189,7 +191,7 @@ pub struct TimingBuilder {
 
 impl TimingBuilder {
     /// After how long a request is abandoned; by default the retry period. Too small, and slow answers
-    /// are thrown away; too large, and one lost packet costs most of a hold.
+    /// are thrown away; half the renew deadline or more is refused, because three attempts must fit in a hold.
     pub fn attempt_timeout(self, attempt_timeout: Duration) -> Self {
         Self { attempt_timeout: Some(attempt_timeout), ..self }
     }
@@ -232,18 +234,18 @@ impl TimingBuilder {
 }
 
 impl Timing {
+    /// Comes before all arithmetic on the durations, which cannot overflow afterwards.
     fn check_ranges(&self) -> Result<(), TimingError> {
-        for (what, value) in [
-            ("lease duration", self.lease_duration),
-            ("renew deadline", self.renew_deadline),
-            ("retry period", self.retry_period),
-            ("attempt timeout", self.attempt_timeout),
+        for (what, value, min) in [
+            ("lease duration", self.lease_duration, SHORTEST),
+            ("renew deadline", self.renew_deadline, SHORTEST),
+            ("retry period", self.retry_period, SHORTEST),
+            ("attempt timeout", self.attempt_timeout, SHORTEST),
+            ("drain timeout", self.drain_max, Duration::ZERO),
         ] {
-            if value < SHORTEST {
-                return Err(TimingError::TooShort { what, value: Pretty(value), min: Pretty(SHORTEST) });
+            if value < min {
+                return Err(TimingError::TooShort { what, value: Pretty(value), min: Pretty(min) });
             }
-        }
-        for (what, value) in [("lease duration", self.lease_duration), ("drain timeout", self.drain_max)] {
             if value > LONGEST {
                 return Err(TimingError::TooLong { what, value: Pretty(value), max: Pretty(LONGEST) });
             }
@@ -268,17 +270,23 @@ impl Timing {
                 renew: Pretty(self.renew_deadline),
                 retry: Pretty(self.retry_period),
                 renew_min: Pretty(2 * self.retry_period + Duration::from_millis(1)),
-                retry_max: Pretty(floor(self.renew_deadline.saturating_sub(Duration::from_nanos(1)) / 2)),
+                retry_max: Pretty(self.pace_max()),
             });
         }
-        if self.attempt_timeout >= self.renew_deadline {
+        // One request at a time, so the third is sent two timeouts after the first when neither is answered.
+        if self.renew_deadline <= 2 * self.attempt_timeout {
             return Err(TimingError::AttemptTooLong {
                 attempt: Pretty(self.attempt_timeout),
                 renew: Pretty(self.renew_deadline),
-                max: Pretty(self.renew_deadline / 3),
+                max: Pretty(self.pace_max()),
             });
         }
         Ok(())
+    }
+
+    /// The longest time between two attempts that lets a third begin within the hold.
+    fn pace_max(&self) -> Duration {
+        floor(self.renew_deadline.saturating_sub(Duration::from_nanos(1)) / 2)
     }
 
     fn no_room_to_stop(&self, asked: Option<Duration>) -> TimingError {
@@ -387,14 +395,16 @@ pub enum TimingError {
         /// The longest retry period for this renew deadline.
         retry_max: Pretty,
     },
-    /// One request could use up a whole hold.
-    #[error("attempt timeout {attempt} must be shorter than renew deadline {renew}; use at most {max}")]
+    /// Two requests without an answer would use up a hold.
+    #[error(
+        "attempt timeout {attempt} must be shorter than half the renew deadline {renew}, so that three attempts fit; use at most {max}"
+    )]
     AttemptTooLong {
         /// The attempt timeout.
         attempt: Pretty,
         /// The renew deadline.
         renew: Pretty,
-        /// A third of the renew deadline.
+        /// The longest attempt timeout for this renew deadline.
         max: Pretty,
     },
     /// The bound on the clocks is not credible.
@@ -534,6 +544,62 @@ mod tests {
         assert_eq!(message(15_000, 10_000, 0), "retry period 0ns must be at least 1ms");
         let long = Timing::new(Duration::MAX, ms(10_000), ms(2_000)).expect_err("too long");
         assert!(long.to_string().ends_with("must be at most 596523h14m7s"), "{long}");
+    }
+
+    #[test]
+    fn a_duration_beyond_all_use_is_one_refusal() {
+        let build = |lease, renew, retry| Timing::builder(lease, renew, retry);
+        let base = || build(ms(15_000), ms(10_000), ms(2_000));
+        let max = Duration::MAX;
+        for (what, builder) in [
+            ("lease duration", build(max, ms(10_000), ms(2_000))),
+            ("renew deadline", build(ms(15_000), max, ms(2_000))),
+            ("retry period", build(ms(15_000), ms(10_000), max)),
+            ("attempt timeout", base().attempt_timeout(max)),
+            ("drain timeout", base().drain_max(max)),
+            ("lease duration", build(max, max, max).attempt_timeout(max).stop_timeout(max).drain_max(max)),
+        ] {
+            let error = builder.build().expect_err("too long");
+            assert_eq!(error.to_string(), format!("{what} {} must be at most 596523h14m7s", Pretty(max)));
+        }
+        assert!(matches!(base().stop_timeout(max).build(), Err(TimingError::StopTimeout { .. })));
+        assert!(matches!(base().rate_error_ppm(u32::MAX).build(), Err(TimingError::RateError { .. })));
+    }
+
+    #[test]
+    fn the_longest_durations_have_figures_too() {
+        let timing = Timing::builder(LONGEST, LONGEST / 4, LONGEST / 10).rate_error_ppm(RATE_ERROR_PPM_MAX);
+        let timing = timing.drain_max(LONGEST).build().expect("within all bounds");
+        assert!(timing.crash_takeover_worst() > LONGEST && timing.fence() < LONGEST);
+        assert!(!timing.to_string().is_empty());
+    }
+
+    #[test]
+    fn three_attempts_fit_in_a_hold_whatever_the_attempt_timeout() {
+        let at = |attempt| Timing::builder(ms(15_000), ms(10_000), ms(2_000)).attempt_timeout(ms(attempt)).build();
+        for refused in [5_000, 9_900, 10_000] {
+            let error = at(refused).expect_err("two attempts at most").to_string();
+            let asked = Pretty(ms(refused));
+            assert_eq!(
+                error,
+                format!(
+                    "attempt timeout {asked} must be shorter than half the renew deadline 10s, so that three attempts \
+                     fit; use at most 4.999s"
+                )
+            );
+        }
+        let longest = at(4_999).expect("the suggestion is valid");
+        assert_eq!((longest.attempts_per_hold(), longest.outage_survived()), (3, ms(3_001)));
+        assert_eq!(at(3_000).expect("fine").attempts_per_hold(), 4);
+        assert_eq!(at(500).expect("fine").attempts_per_hold(), 5);
+    }
+
+    #[test]
+    fn the_usual_durations_of_client_go_are_accepted() {
+        for (lease, renew, retry, attempts) in [(15, 10, 2, 5), (60, 40, 5, 8), (137, 107, 26, 5), (4, 3, 1, 3)] {
+            let timing = Timing::new(ms(lease * 1_000), ms(renew * 1_000), ms(retry * 1_000)).expect("accepted");
+            assert_eq!(timing.attempts_per_hold(), attempts, "{timing}");
+        }
     }
 
     #[test]

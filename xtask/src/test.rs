@@ -45,11 +45,8 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
         summarize(command)
     });
     steps.run("conformance", conformance);
-    steps.run("doc", || {
-        let mut command = cargo(["doc", "--workspace", "--all-features", "--locked", "--no-deps"]);
-        command.env("RUSTDOCFLAGS", "-D warnings");
-        succeeds(command)
-    });
+    steps.run("doc", || document(&["--workspace", "--all-features"]));
+    steps.run("doc as shipped", || document(&[]));
     let left_out = fs::read_to_string(record.path()).map_err(Failure::io(record.path()))?;
     steps.report(&left_out)
 }
@@ -97,6 +94,13 @@ fn build_servers() -> Result<(), String> {
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+/// The documentation without a warning. A link to what a feature brings is broken as shipped.
+fn document(args: &[&str]) -> Result<(), String> {
+    let mut command = cargo(["doc", "--locked", "--no-deps"]);
+    command.args(args).env("RUSTDOCFLAGS", "-D warnings");
+    succeeds(command)
 }
 
 fn succeeds(mut command: Command) -> Result<(), String> {

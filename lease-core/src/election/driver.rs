@@ -1,5 +1,6 @@
 //! The loop that carries out what the machine asks for. All decisions are the machine's.
 
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -478,7 +479,8 @@ struct Complaints {
     writes: u64,
     /// The last write that was denied, until one is not.
     write_denied: Option<LastError>,
-    last: Option<(LockErrorKind, Instant)>,
+    /// When each kind was told last: kinds that alternate are no news.
+    told: BTreeMap<LockErrorKind, Instant>,
 }
 
 impl Complaints {
@@ -498,14 +500,14 @@ impl Complaints {
             self.write_denied = None;
         }
         if self.reads == 0 && self.writes == 0 {
-            self.last = None;
+            self.told.clear();
         }
     }
 
     fn is_due(&mut self, now: Instant, kind: LockErrorKind) -> bool {
-        let due = self.last.is_none_or(|(last, at)| last != kind || now.since(at) >= COMPLAINT_INTERVAL);
+        let due = self.told.get(&kind).is_none_or(|at| now.since(*at) >= COMPLAINT_INTERVAL);
         if due {
-            self.last = Some((kind, now));
+            self.told.insert(kind, now);
         }
         due
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use lease_core::testing::TokioClock;
 use lease_core::{LeaderElection, LockErrorKind, PhaseKind, Reason, Refusal, Released, Status};
-use lease_memory::{MemoryStore, Outcome, Requests};
-use tokio::time::{Instant, sleep};
+use lease_memory::{MemoryLock, MemoryStore, Outcome, Requests};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::field::{Field, Visit};
 use tracing::span;
 
@@ -132,8 +133,20 @@ async fn a_refusal_and_an_identity_conflict_are_told() {
     until(&a, |status| status.refusal.is_none()).await;
 }
 
-/// Counts the warnings that say that there is no watch.
-struct Warnings(Arc<AtomicU64>);
+/// Counts the warnings with this in their message.
+struct Warnings {
+    message: &'static str,
+    count: Arc<AtomicU64>,
+}
+
+impl Warnings {
+    /// Counts until the guard is dropped.
+    fn count(message: &'static str) -> (Arc<AtomicU64>, tracing::subscriber::DefaultGuard) {
+        let count = Arc::new(AtomicU64::new(0));
+        let guard = tracing::subscriber::set_default(Self { message, count: Arc::clone(&count) });
+        (count, guard)
+    }
+}
 
 impl tracing::Subscriber for Warnings {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
@@ -149,15 +162,17 @@ impl tracing::Subscriber for Warnings {
     fn record_follows_from(&self, _span: &span::Id, _follows: &span::Id) {}
 
     fn event(&self, event: &tracing::Event<'_>) {
-        struct Message(bool);
+        struct Message(String);
         impl Visit for Message {
             fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-                self.0 |= field.name() == "message" && format!("{value:?}").contains("no watch");
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
             }
         }
-        let mut message = Message(false);
+        let mut message = Message(String::new());
         event.record(&mut message);
-        self.0.fetch_add(u64::from(message.0), Ordering::SeqCst);
+        self.count.fetch_add(u64::from(message.0.contains(self.message)), Ordering::SeqCst);
     }
 
     fn enter(&self, _span: &span::Id) {}
@@ -165,10 +180,49 @@ impl tracing::Subscriber for Warnings {
     fn exit(&self, _span: &span::Id) {}
 }
 
+/// How often a leader complains in the first five minutes of this, whatever becomes of its term.
+async fn complaints_in_five_minutes(script: impl FnOnce(&MemoryLock)) -> u64 {
+    let store = MemoryStore::new();
+    let lock = store.lock("jobs");
+    let a = polling(&lock, "a").start().unwrap();
+    let leadership = a.campaign().await.unwrap();
+    let (complaints, _subscriber) = Warnings::count("request failed");
+    script(&lock);
+    let five = Duration::from_mins(5);
+    let began = Instant::now();
+    // A term that is lost is given back, so that the candidate contends again.
+    let _ = timeout(five, leadership.lost()).await;
+    drop(leadership);
+    sleep(five.saturating_sub(began.elapsed())).await;
+    complaints.load(Ordering::SeqCst)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_for_minutes_is_told_once_a_minute() {
+    let denied = complaints_in_five_minutes(|lock| lock.always(Requests::Writes, Outcome::denied())).await;
+    assert!((5..=6).contains(&denied), "{denied} complaints of a right that is missing");
+    // A renewal that may have been written, then reads that fail.
+    let unreachable = complaints_in_five_minutes(|lock| lock.always(Requests::All, Outcome::Hang)).await;
+    assert!((5..=6).contains(&unreachable), "{unreachable} complaints of a store that cannot be reached");
+}
+
+/// The replies of all writes are lost and every other read fails, yet the term goes on.
+#[tokio::test(start_paused = true)]
+async fn kinds_of_failures_that_alternate_are_told_once_a_minute_each() {
+    let complaints = complaints_in_five_minutes(|lock| {
+        lock.always(Requests::Writes, Outcome::LoseReply);
+        for _ in 0..1_000 {
+            lock.script(Requests::Reads, Outcome::unavailable());
+            lock.script(Requests::Reads, Outcome::Pass);
+        }
+    })
+    .await;
+    assert!((10..=12).contains(&complaints), "{complaints} complaints of two kinds");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_watch_is_told_once_and_polling_takes_its_place() {
-    let warnings = Arc::new(AtomicU64::new(0));
-    let _subscriber = tracing::subscriber::set_default(Warnings(Arc::clone(&warnings)));
+    let (warnings, _subscriber) = Warnings::count("no watch");
     let store = MemoryStore::new();
     let a = polling(&store.lock("jobs"), "a").start().unwrap();
     let leadership = a.campaign().await.unwrap();

@@ -129,6 +129,30 @@ async fn work_that_returns_or_panics_ends_its_term_and_is_contended_for_again_wi
     assert_eq!(status.borrow().work_panics, 1);
 }
 
+/// A closure that returns a future may panic before it has one.
+#[tokio::test(start_paused = true)]
+async fn work_that_panics_before_its_future_exists_ends_its_term_only() {
+    let store = MemoryStore::new();
+    let a = polling(&store.lock("jobs"), "a").start().unwrap();
+    let mut terms = 0;
+    let work = |_| {
+        terms += 1;
+        assert_ne!(terms, 1, "as the test wants it");
+        std::future::pending()
+    };
+    let watch = async {
+        let status = until(&a, |status| status.released.is_some()).await;
+        assert_eq!((status.reason, status.work_panics), (Some(Reason::WorkEnded), 1));
+        until(&a, |status| status.terms == 2).await;
+        sleep(ms(1)).await;
+    };
+    tokio::select! {
+        _ = a.run(work) => panic!("the election ended by itself"),
+        () = watch => {}
+    }
+    assert_eq!(terms, 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn work_is_dropped_when_the_hold_ends_and_started_again_in_a_new_term() {
     struct Stopped(Rc<RefCell<Vec<Instant>>>);
