@@ -70,6 +70,7 @@ impl Story {
             renew_time_tick: Duration::from_micros(1),
             epoch: 0,
             strict: false,
+            renew_phase: Some(Duration::from_nanos(1)),
             seed: Some(7),
         };
         let elector = Elector::new(config, at(Duration::ZERO).instant);

@@ -22,10 +22,12 @@ mod report;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
+
 use tokio::sync::{Notify, mpsc, watch};
 
 use self::callbacks::Callbacks;
@@ -177,6 +179,7 @@ impl Builder {
             renew_time_tick: self.lock.get().constraints().renew_time_tick,
             epoch: self.epoch,
             strict: self.strict,
+            renew_phase: self.seed.is_none().then(process_phase),
             seed: Some(self.seed.unwrap_or_else(|| fastrand::u64(..))),
         };
         let shared = Arc::new(Shared {
@@ -362,6 +365,12 @@ impl Drop for Election {
 
 #[derive(Debug)]
 struct Panicked;
+
+/// The phase of this process's renewals. Processes of one machine share its clock, so each draws its own.
+fn process_phase() -> Duration {
+    static PHASE: OnceLock<Duration> = OnceLock::new();
+    *PHASE.get_or_init(|| Duration::from_nanos(fastrand::u64(..)))
+}
 
 /// Turns a panic of the work into a value, so that it ends its term and not the election.
 async fn catch_panic(work: impl Future<Output = ()>) -> Result<(), Panicked> {

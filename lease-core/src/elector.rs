@@ -46,6 +46,9 @@ pub struct Config {
     /// because a record that vanished before this process started may have had a live holder. Default
     /// false.
     pub strict: bool,
+    /// Elections with one phase and one retry period renew together, up to a quarter of that period early; with none,
+    /// each when it is due. One process then wakes once for all that it holds: waking up costs more than renewing.
+    pub renew_phase: Option<Duration>,
     /// The seed of all jitter; none for no jitter, for exhaustive exploration.
     pub seed: Option<u64>,
 }
@@ -396,10 +399,10 @@ impl Elector {
         for previous in [record_renewed, self.last_stamp].into_iter().flatten() {
             stamp = stamp.after(previous, tick);
         }
-        if stamp != wall {
-            // The wall clock is behind the record, so candidates that share an identity would all come
+        if stamp.unix_micros().saturating_sub(wall.unix_micros()) > micros(tick) {
+            // The wall clock is well behind the record, so candidates that share an identity would all come
             // to the same stamp and could not tell their attempts apart.
-            let salt_us = i64::try_from(self.jitter.below(SALT_MAX).as_micros()).unwrap_or(0);
+            let salt_us = micros(self.jitter.below(SALT_MAX));
             stamp = Timestamp::from_unix_micros(stamp.unix_micros().saturating_add(salt_us));
         }
         self.last_stamp = Some(stamp);
@@ -481,6 +484,10 @@ impl Elector {
         actions.notices.push(Notice::Finished);
         self.phase = Phase::Stopped;
     }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Random waits from a seed, so that a run can be repeated.

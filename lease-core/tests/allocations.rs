@@ -22,6 +22,7 @@ fn elector(name: &str, seed: u64) -> Elector {
         renew_time_tick: Duration::from_micros(1),
         epoch: 1,
         strict: false,
+        renew_phase: Some(Duration::from_nanos(1)),
         seed: Some(seed),
     };
     Elector::new(config, at(Duration::ZERO).instant)

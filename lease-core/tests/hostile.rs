@@ -56,6 +56,7 @@ impl Bench {
             renew_time_tick: Duration::from_micros(1),
             epoch: 0,
             strict,
+            renew_phase: None,
             seed: None,
         };
         let mut bench = Self {

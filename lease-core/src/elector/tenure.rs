@@ -64,6 +64,29 @@ pub(super) struct Stopping {
     pub(super) to: Option<Arc<str>>,
 }
 
+/// When the renewal after a write is due: a retry period later, or at the moment before that at which all renewals of
+/// this phase go out.
+fn renewal_due(written_at: Instant, config: &Config) -> Instant {
+    let retry_period = config.timing.retry_period();
+    let due = written_at + retry_period;
+    let Some(phase) = config.renew_phase else { return due };
+    let every = (retry_period / COMMON_RENEWALS).max(Duration::from_nanos(1));
+    // By one of the two clocks the last write may have been sent a little before its moment.
+    let moment = due + retry_period / COMMON_RENEWALS_TOLERANCE;
+    let beyond_ns = (u128::from(moment.boottime_nanos()) + every.as_nanos() - phase.as_nanos() % every.as_nanos())
+        % every.as_nanos();
+    let beyond_ns = u64::try_from(beyond_ns).unwrap_or(0);
+    due.earliest(Instant::from_nanos(
+        moment.boottime_nanos().saturating_sub(beyond_ns),
+        moment.raw_nanos().saturating_sub(beyond_ns),
+    ))
+}
+
+/// How many moments a retry period has at which elections renew together.
+const COMMON_RENEWALS: u32 = 4;
+/// More than what the rates of two clocks make of a retry period: 1.6 %.
+const COMMON_RENEWALS_TOLERANCE: u32 = 64;
+
 impl Tenure {
     fn is_over(&self, now: Instant) -> bool {
         now.has_reached_either(self.term.valid_until)
@@ -337,7 +360,7 @@ impl Elector {
                 actions.notices.push(Notice::Renewed { term: id, valid_until, fence });
             }
         }
-        let due = tenure.written_at + config.timing.retry_period();
+        let due = renewal_due(tenure.written_at, config);
         tenure.next_at = if releasing && !release_sent { now } else { now.latest(due) };
         self.obey_request(now, actions);
     }
@@ -489,7 +512,7 @@ impl Elector {
             started: !waits && !self.shutdown,
             starts_at: waits.then(|| now + timing.lease_duration()),
             began_at: now,
-            next_at: now.latest(sent_at + timing.retry_period()),
+            next_at: now.latest(renewal_due(sent_at, &self.config)),
             written_at: sent_at,
             must_read: false,
             read_wanted: false,

@@ -60,6 +60,7 @@ struct NodePlan {
     wall_step_us: i64,
     epoch: u32,
     strict: bool,
+    renew_phase: Option<Duration>,
 }
 
 impl Plan {
@@ -81,8 +82,19 @@ impl Plan {
             let (boottime_ppm, raw_ppm) = (rate(&mut rng), rate(&mut rng));
             let watches = rng.bool();
             // Some wall clocks stand still for longer than any lease lasts.
+            let renew_phase = rng.bool().then(|| Duration::from_nanos(rng.u64(..)));
             let wall_step_us = [1, 1, 1, 60_000_000][rng.usize(0..4)];
-            NodePlan { timing, tick, boottime_ppm, raw_ppm, watches, wall_step_us, epoch: 0, strict: false }
+            NodePlan {
+                timing,
+                tick,
+                boottime_ppm,
+                raw_ppm,
+                watches,
+                wall_step_us,
+                epoch: 0,
+                strict: false,
+                renew_phase,
+            }
         });
         Self {
             seed,
@@ -869,6 +881,7 @@ fn config(rng: &mut Rng, index: usize, life: u64, plan: &NodePlan) -> Config {
         renew_time_tick: plan.tick,
         epoch: plan.epoch,
         strict: plan.strict,
+        renew_phase: plan.renew_phase,
         seed: Some(rng.u64(..)),
     }
 }

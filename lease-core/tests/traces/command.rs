@@ -76,6 +76,7 @@ fn start(world: &mut World, words: &Words<'_>) {
         renew_time_tick: words.duration("tick").unwrap_or(Duration::from_micros(1)),
         epoch: words.options.get("epoch").map_or(0, |epoch| epoch.parse().unwrap()),
         strict: words.says("strict"),
+        renew_phase: words.duration("phase"),
         seed: None,
     };
     world.start(name, config, words.says("watch"));

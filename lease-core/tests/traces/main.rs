@@ -6,7 +6,7 @@
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `node a lease=15s renew=10s retry=2s [watch] [strict] [tick=1s] [epoch=1] [drain=25s] [attempt=2s] [as=x]` | a candidate starts, under the identity `x` |
+//! | `node a lease=15s renew=10s retry=2s [watch] [strict] [tick=1s] [epoch=1] [drain=25s] [attempt=2s] [as=x] [phase=0s]` | a candidate starts, under the identity `x` |
 //! | `run 20s`, `skip 20s` | time passes; `skip` prints only what matters to people |
 //! | `lose-request a`, `lose-reply a` | the next request is lost, or applied and its reply lost |
 //! | `hold-write a`, `hold-reply a` | the next write, or the next reply, is held back |
