@@ -36,8 +36,11 @@ use crate::{Access, K8sError, K8sLock};
 ///   connection that the server had closed meanwhile, and one that was answered with 401, which is sent again
 ///   once, when re-reading gave another token, client certificate, address or impersonation. When it gave the same,
 ///   the connections stay.
-/// * Nothing times out but connecting, after 5 s: whoever waits drops the future, and the connection is abandoned
-///   with it. A dropped write may still be applied.
+/// * Nothing times out but TCP's connecting, after 1.5 s: whoever waits drops the future, and the connection is
+///   abandoned with it. A dropped write may still be applied. An address that swallows packets makes a write
+///   `Unavailable`, as long as the caller's patience (of an election, the attempt timeout: by default 2 s) is longer.
+///   Otherwise, and when it is the name's resolution or the TLS handshake that hangs, the write counts as `Unknown`,
+///   which is as safe and costs one read more.
 /// * Proxies are not used, whatever `HTTPS_PROXY` or the configuration say.
 /// * Token files are re-read once a minute, and at once after a 401. Kubeconfigs, certificates and plugins are
 ///   asked again after a 401 and after a refused certificate, at most once a second.
@@ -362,8 +365,9 @@ fn base_url(url: &Uri) -> Result<String, K8sError> {
 const PLUGIN_PANICKED: K8sError =
     K8sError::Plugin { plugin: String::new(), reason: "what it gave cannot be made a header" };
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// Also a bound on what a broken proxy keeps a candidate waiting for before anything has left.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Below the attempt timeout of the default timing, so that an election learns that nothing was sent. Above the second
+/// after which Linux repeats a lost SYN (`TCP_TIMEOUT_INIT`), with half a second for the way. The handshake is not in it.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Well below the 90 s after which the API server closes an idle connection (`net/http` `IdleTimeout` in
 /// apiserver's `pkg/server/secure_serving.go`), so that a request seldom meets a closing one.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use lease_core::{LockError, LockErrorKind, ResourceLock, Versioned};
+use lease_core::{LockError, LockErrorKind, ResourceLock, Timing, Versioned};
 use lease_k8s::{K8sLock, MissingRule};
 use serde_json::Value;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::scripted::{Reply, Scripted, ok, status};
 use super::{client, lease, lock, record};
@@ -208,6 +209,26 @@ async fn a_refused_connection_is_unavailable() {
         let error = run(&lock, op).await.unwrap_err();
         assert_eq!(error.kind(), LockErrorKind::Unavailable, "{error}");
         assert!(error.to_string().contains("Connection refused"), "{error}");
+    }
+}
+
+/// An address that swallows packets, as that of a lost node does.
+#[tokio::test]
+async fn a_connection_that_hangs_is_unavailable_before_an_attempt_is_given_up() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = socket.listen(0).unwrap();
+    let address = full.local_addr().unwrap();
+    // Never accepted: the queue is full with it, and the system drops every further SYN.
+    let _waiting = TcpStream::connect(address).await.unwrap();
+    let lock = client(&format!("http://{address}")).lock("default", "foo").unwrap();
+    let (seen, record) = (seen().await, record());
+    let writes = async { tokio::join!(lock.create(&record), lock.update(&seen, &record), lock.delete(&seen)) };
+    let (created, updated, deleted) =
+        tokio::time::timeout(Timing::default().attempt_timeout(), writes).await.expect("the client gives up first");
+    for error in [created.unwrap_err(), updated.unwrap_err(), deleted.unwrap_err()] {
+        assert_eq!(error.kind(), LockErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("no connection"), "{error}");
     }
 }
 
