@@ -16,12 +16,13 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue,
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use kube::client::ConfigExt;
+use kube::client::{ConfigExt, RustlsTlsError};
 use kube::config::Config;
+use rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::credentials::{self, Credentials};
 use crate::{Access, K8sError, K8sLock};
@@ -33,9 +34,13 @@ use crate::{Access, K8sError, K8sLock};
 ///
 /// * No request is repeated, with two exceptions that cannot write twice: one that could not leave on a
 ///   connection that the server had closed meanwhile, and one that was answered with 401, which is sent again
-///   once, when re-reading the credentials gave other ones.
-/// * Nothing times out but connecting, after 5 s: whoever waits drops the future, and the connection is abandoned
-///   with it. A dropped write may still be applied.
+///   once, when re-reading gave another token, client certificate, address or impersonation. When it gave the same,
+///   the connections stay.
+/// * Nothing times out but TCP's connecting, after 1.5 s: whoever waits drops the future, and the connection is
+///   abandoned with it. A dropped write may still be applied. An address that swallows packets makes a write
+///   `Unavailable`, as long as the caller's patience (of an election, the attempt timeout: by default 2 s) is longer.
+///   Otherwise, and when it is the name's resolution or the TLS handshake that hangs, the write counts as `Unknown`,
+///   which is as safe and costs one read more.
 /// * Proxies are not used, whatever `HTTPS_PROXY` or the configuration say.
 /// * Token files are re-read once a minute, and at once after a 401. Kubeconfigs, certificates and plugins are
 ///   asked again after a 401 and after a refused certificate, at most once a second.
@@ -61,8 +66,21 @@ enum Origin {
 struct Stack {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     credentials: Credentials,
+    /// What we show the server in the handshake, whether it comes from a file or a plugin.
+    certificate: Certificate,
     extra_headers: Vec<(HeaderName, HeaderValue)>,
     base: String,
+}
+
+/// A client certificate and those that vouch for it; none when we show none.
+type Certificate = Option<Vec<CertificateDer<'static>>>;
+
+/// What one side did not take of a stack.
+enum Refused<'h> {
+    /// The other side's certificate: what is trusted may have changed.
+    Certificate,
+    /// Who we are, with this `Authorization`.
+    Credentials(Option<&'h HeaderValue>),
 }
 
 /// A request: what differs from one to the next.
@@ -153,7 +171,7 @@ impl K8sClient {
             }
             Err(Failure::Certificate(reason)) => {
                 // The next attempt finds the new CA or certificate, if there is one by now.
-                self.renew(&stack).await;
+                self.renew(&stack, Refused::Certificate).await;
                 Err(Failure::Certificate(reason))
             }
             outcome => outcome,
@@ -164,12 +182,13 @@ impl K8sClient {
     async fn other_credentials(&self, refused: &Arc<Stack>, header: Option<&HeaderValue>) -> Option<Arc<Stack>> {
         match refused.credentials.reread(header) {
             Some(changed) => changed.then(|| Arc::clone(refused)),
-            None => self.renew(refused).await,
+            None => self.renew(refused, Refused::Credentials(header)).await,
         }
     }
 
-    /// Makes the stack anew from where it came from, unless somebody else just did.
-    async fn renew(&self, stale: &Arc<Stack>) -> Option<Arc<Stack>> {
+    /// Makes the stack anew from where it came from, unless somebody else just did. None when that is too early, or
+    /// would only be refused again: then the old one stays, and with it the connections that all locks share.
+    async fn renew(&self, stale: &Arc<Stack>, refused: Refused<'_>) -> Option<Arc<Stack>> {
         let mut renewed = self.0.renewed.lock().await;
         let current = self.current();
         if !Arc::ptr_eq(&current, stale) {
@@ -184,6 +203,12 @@ impl K8sClient {
             Origin::Config(config) => (**config).clone(),
         };
         let stack = tokio::task::spawn_blocking(move || Stack::build(&config)).await.ok()?.ok()?;
+        if let Refused::Credentials(header) = refused
+            && stack.credentials.header().await.ok()?.as_ref() == header
+            && stack.is_same_client(stale)
+        {
+            return None;
+        }
         let stack = Arc::new(stack);
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&stack);
         Some(stack)
@@ -222,13 +247,18 @@ impl Stack {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.set_keepalive(Some(KEEPALIVE));
-        let tls = config.rustls_https_connector_with_connector(tcp).map_err(|error| K8sError::Tls(Box::new(error)))?;
+        let (tls, certificate) = connector(config, tcp).map_err(|error| K8sError::Tls(Box::new(error)))?;
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_IDLE_CONNECTIONS_MAX)
             .build(tls);
-        Ok(Self { http, credentials, extra_headers: credentials::extra_headers(config)?, base })
+        Ok(Self { http, credentials, certificate, extra_headers: credentials::extra_headers(config)?, base })
+    }
+
+    /// Whether the server sees the same client in both, but for the `Authorization`.
+    fn is_same_client(&self, other: &Self) -> bool {
+        self.base == other.base && self.certificate == other.certificate && self.extra_headers == other.extra_headers
     }
 
     async fn request(&self, call: &Call, authorization: Option<&HeaderValue>) -> Result<Response<Incoming>, Failure> {
@@ -282,6 +312,20 @@ impl Failure {
     }
 }
 
+/// As `kube`'s `rustls_https_connector_with_connector`, which would not show the client certificate.
+fn connector(config: &Config, tcp: HttpConnector) -> Result<(HttpsConnector<HttpConnector>, Certificate), kube::Error> {
+    let tls = config.rustls_client_config()?;
+    // There is one at most, so nothing is chosen here.
+    let certificate = tls.client_auth_cert_resolver.resolve(&[], &[]).map(|key| key.cert.clone());
+    let mut builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = ServerName::try_from(name.clone());
+        let name = name.map_err(|error| kube::Error::RustlsTls(RustlsTlsError::InvalidServerName(error)))?;
+        builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    Ok((builder.enable_http1().wrap_connector(tcp), certificate))
+}
+
 /// The next error in a chain. An `io::Error` passes over the error that it holds, so that one is asked for first.
 fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -321,8 +365,9 @@ fn base_url(url: &Uri) -> Result<String, K8sError> {
 const PLUGIN_PANICKED: K8sError =
     K8sError::Plugin { plugin: String::new(), reason: "what it gave cannot be made a header" };
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// Also a bound on what a broken proxy keeps a candidate waiting for before anything has left.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Below the attempt timeout of the default timing, so that an election learns that nothing was sent. Above the second
+/// after which Linux repeats a lost SYN (`TCP_TIMEOUT_INIT`), with half a second for the way. The handshake is not in it.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Well below the 90 s after which the API server closes an idle connection (`net/http` `IdleTimeout` in
 /// apiserver's `pkg/server/secure_serving.go`), so that a request seldom meets a closing one.

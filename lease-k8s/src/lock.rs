@@ -25,6 +25,9 @@ use crate::{K8sClient, K8sError, names, watch};
 /// version of what was read, because with the version alone the API server re-creates a Lease that was deleted.
 /// Labels, annotations, owners, finalizers and fields that are not the record's are sent back as they were read.
 ///
+/// `Malformed` is only a Lease, with its version and uid, whose record cannot be understood. An answer that is none, such
+/// as the login page of a proxy, leaves a read `Unavailable` and a write `Unknown`.
+///
 /// Lease durations are whole seconds from 1 s; others are refused as `Denied` before anything is sent. Clones and
 /// other locks of the same client share its connections.
 #[derive(Clone)]
@@ -46,7 +49,7 @@ pub struct NamedLease {
     pub name: String,
     /// When it was created.
     pub created: Option<Timestamp>,
-    /// Its record, or why that cannot be understood.
+    /// Its record, or why that cannot be understood: `Malformed`, or `Unavailable` when it has no version or uid.
     pub lease: Result<Versioned, LockError>,
 }
 
@@ -186,9 +189,8 @@ impl Asked<'_> {
                 let context = format!("{self}: malformed: {}", crate::answer::shown(&problem));
                 Err(LockError::malformed(context, Some(versioned)))
             }
-            Err(error) => {
-                Err(LockError::malformed(format!("{self}: no Lease: {}", crate::answer::shown(&error.0)), None))
-            }
+            // Somebody else's answer, such as the login page of a proxy, says nothing of the record.
+            Err(error) => Err(self.unreadable(&error.0)),
         }
     }
 }
@@ -248,11 +250,29 @@ pub(crate) struct ListMetadata {
     next: String,
 }
 
-/// None for what has not even a version.
+/// What is left to show of an item without a version or a uid.
+#[derive(Deserialize)]
+struct NameOnly {
+    metadata: NameMetadata,
+}
+
+#[derive(Deserialize)]
+struct NameMetadata {
+    name: String,
+    #[serde(default)]
+    namespace: String,
+}
+
+/// None for what has not even a name.
 fn named(asked: &Asked<'_>, item: &RawValue) -> Option<NamedLease> {
-    let found = object::decode(item.get().as_bytes()).ok()?;
-    let (namespace, name, created) = (found.namespace.clone(), found.name.clone(), found.created);
-    let lease = Asked { namespace: Some(&namespace), name: Some(&name), ..*asked }.record(Ok(found));
+    let decoded = object::decode(item.get().as_bytes());
+    let (namespace, name, created) = if let Ok(found) = &decoded {
+        (found.namespace.clone(), found.name.clone(), found.created)
+    } else {
+        let NameOnly { metadata } = serde_json::from_str(item.get()).ok()?;
+        (metadata.namespace, metadata.name, None)
+    };
+    let lease = Asked { namespace: Some(&namespace), name: Some(&name), ..*asked }.record(decoded);
     Some(NamedLease { namespace, name, created, lease })
 }
 

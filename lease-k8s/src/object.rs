@@ -3,7 +3,8 @@
 //! Everything that is not the record's is kept as the text it came in, so that fields this crate has never
 //! heard of survive, and a renewal does not build trees of values. The fields and their meaning are client-go's
 //! (`tools/leaderelection/resourcelock/leaselock.go`); where it takes anything, so do we: what a Lease does not
-//! say is zero or none. What it could not decode at all is malformed.
+//! say is zero or none. A field that it could not decode makes the record malformed; what has no version or uid is no
+//! Lease at all, and says nothing of the record.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -35,6 +35,23 @@ fn kubeconfig(directory: &TempDir, server: &str, user: &str) -> PathBuf {
     path
 }
 
+/// A user whose plugin prints the file `credential`.
+fn plugin(directory: &TempDir) -> String {
+    let file = directory.path().join("credential");
+    format!(
+        "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: cat, args: [\"{}\"], interactiveMode: Never}}}}",
+        file.display()
+    )
+}
+
+fn credential(token: &str) -> String {
+    let credential = serde_json::json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+        "status": {"token": token, "expirationTimestamp": "2999-01-01T00:00:00Z"},
+    });
+    credential.to_string()
+}
+
 async fn by_kubeconfig(path: PathBuf) -> Result<K8sClient, K8sError> {
     K8sClient::connect(Access::kubeconfig(Some(path))).await
 }
@@ -74,32 +91,44 @@ async fn a_kubeconfig_with_another_token_is_read_at_once() {
 #[tokio::test]
 async fn a_plugin_is_asked_again_after_a_401() {
     let (server, directory) = (taking("new").await, TempDir::new().unwrap());
-    let credential = directory.path().join("credential");
-    let store = |token: &str| {
-        let text = serde_json::json!({
-            "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
-            "status": {"token": token, "expirationTimestamp": "2999-01-01T00:00:00Z"},
-        });
-        fs::write(&credential, text.to_string()).unwrap();
-    };
-    store("old");
-    let exec = format!(
-        "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: cat, args: [\"{}\"], interactiveMode: Never}}}}",
-        credential.display()
-    );
-    let lock = by_kubeconfig(kubeconfig(&directory, &server.url, &exec)).await.unwrap().lock("default", "foo").unwrap();
-    store("new");
+    let file = directory.path().join("credential");
+    fs::write(&file, credential("old")).unwrap();
+    let path = kubeconfig(&directory, &server.url, &plugin(&directory));
+    let lock = by_kubeconfig(path).await.unwrap().lock("default", "foo").unwrap();
+    fs::write(&file, credential("new")).unwrap();
     lock.get().await.unwrap();
     assert_eq!(server.seen().len(), 2);
 }
 
 #[tokio::test]
-async fn a_401_that_stays_is_denied_after_one_more_try_at_most() {
-    let (server, directory) = (taking("never").await, TempDir::new().unwrap());
-    let path = kubeconfig(&directory, &server.url, "{token: old}");
-    let lock = by_kubeconfig(path).await.unwrap().lock("default", "foo").unwrap();
-    assert_eq!(lock.get().await.unwrap_err().kind(), LockErrorKind::Denied);
-    assert_eq!(server.seen().len(), 2);
+async fn a_401_that_stays_is_denied_without_another_try_and_the_connection_kept() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("credential"), credential("old")).unwrap();
+    for user in ["{token: old}", "{username: jane, password: old}", "{}", &plugin(&directory)] {
+        let server = taking("never").await;
+        let path = kubeconfig(&directory, &server.url, user);
+        let lock = by_kubeconfig(path).await.unwrap().lock("default", "foo").unwrap();
+        for requests in 1..=2 {
+            assert_eq!(lock.get().await.unwrap_err().kind(), LockErrorKind::Denied);
+            assert_eq!(server.seen().len(), requests, "{user}");
+        }
+        assert!(server.seen().iter().all(|request| request.connection == 0), "{user}");
+    }
+}
+
+#[tokio::test]
+async fn another_certificate_or_impersonation_is_tried_after_a_401() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("key"), CLIENT_KEY).unwrap();
+    fs::write(directory.path().join("crt"), CLIENT_CERTIFICATE).unwrap();
+    for user in ["{token: old, client-key: key, client-certificate: crt}", "{token: old, as: jane}"] {
+        let server = taking("never").await;
+        let path = kubeconfig(&directory, &server.url, "{token: old}");
+        let lock = by_kubeconfig(path).await.unwrap().lock("default", "foo").unwrap();
+        kubeconfig(&directory, &server.url, user);
+        assert_eq!(lock.get().await.unwrap_err().kind(), LockErrorKind::Denied);
+        assert_eq!(server.seen().len(), 2, "{user}");
+    }
 }
 
 #[tokio::test]
@@ -206,3 +235,25 @@ async fn secrets_never_appear() {
     kubeconfig(&directory, &server.url, "{tokenFile: /absent/token}");
     assert!(shown(&by_kubeconfig(path).await.unwrap_err()).contains("/absent/token"));
 }
+
+// Made with `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=u -addext
+// subjectAltName=DNS:u`; no server trusts it.
+const CLIENT_KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgf1E7NsZj2b+D5NJQ
+wkqwU6F0F1B8BHMnNN0iGcIxIQChRANCAASa/ywB7410H5zkyCusgwQcO/ifw8Hv
+1SW5ZoNL0GccDvxos/yCMi+ex6AMep2ZviqH8tR9pyVMps9hHM4ZiJcS
+-----END PRIVATE KEY-----
+";
+const CLIENT_CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBezCCASGgAwIBAgIUInIzTI7oNq1pHt7xGcAqbRCBqjswCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBdTAeFw0yNjExMjExNjI2MDJaFw0yNjExMjIxNjI2MDJaMAwx
+CjAIBgNVBAMMAXUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASa/ywB7410H5zk
+yCusgwQcO/ifw8Hv1SW5ZoNL0GccDvxos/yCMi+ex6AMep2ZviqH8tR9pyVMps9h
+HM4ZiJcSo2EwXzAdBgNVHQ4EFgQUJpDS/unSZyH2hGK9XecP9bmer1YwHwYDVR0j
+BBgwFoAUJpDS/unSZyH2hGK9XecP9bmer1YwDwYDVR0TAQH/BAUwAwEB/zAMBgNV
+HREEBTADggF1MAoGCCqGSM49BAMCA0gAMEUCIQCNCnARTw43/aIpq1FHF+RGM5MD
+WQlSpgcJh0yxfR3pGQIgS4H0vbmeM6P5B33IkcFIiC1DmI/A/kY7LrEzh1FKJ1Y=
+-----END CERTIFICATE-----
+";

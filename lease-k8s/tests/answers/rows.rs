@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use lease_core::{LockError, LockErrorKind, ResourceLock, Versioned};
+use lease_core::{LockError, LockErrorKind, ResourceLock, Timing, Versioned};
 use lease_k8s::{K8sLock, MissingRule};
 use serde_json::Value;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::scripted::{Reply, Scripted, ok, status};
 use super::{client, lease, lock, record};
@@ -211,6 +212,26 @@ async fn a_refused_connection_is_unavailable() {
     }
 }
 
+/// An address that swallows packets, as that of a lost node does.
+#[tokio::test]
+async fn a_connection_that_hangs_is_unavailable_before_an_attempt_is_given_up() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = socket.listen(0).unwrap();
+    let address = full.local_addr().unwrap();
+    // Never accepted: the queue is full with it, and the system drops every further SYN.
+    let _waiting = TcpStream::connect(address).await.unwrap();
+    let lock = client(&format!("http://{address}")).lock("default", "foo").unwrap();
+    let (seen, record) = (seen().await, record());
+    let writes = async { tokio::join!(lock.create(&record), lock.update(&seen, &record), lock.delete(&seen)) };
+    let (created, updated, deleted) =
+        tokio::time::timeout(Timing::default().attempt_timeout(), writes).await.expect("the client gives up first");
+    for error in [created.unwrap_err(), updated.unwrap_err(), deleted.unwrap_err()] {
+        assert_eq!(error.kind(), LockErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("no connection"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn an_unknown_host_is_unavailable() {
     let lock = client("http://no-such-host.invalid:1").lock("default", "foo").unwrap();
@@ -244,12 +265,13 @@ async fn a_connection_lost_after_the_request_leaves_a_write_open() {
 }
 
 #[tokio::test]
-async fn a_success_that_cannot_be_read_leaves_a_write_open() {
-    for body in ["", "[]", "{}", "<html>", "{\"metadata\":{\"uid\":\"u\"}}"] {
+async fn a_success_that_cannot_be_read_leaves_a_write_open_and_a_read_undone() {
+    for body in ["", "[]", "{}", "<html>", "{\"metadata\":{\"name\":\"fo", "{\"metadata\":{\"uid\":\"u\"}}"] {
         assert_eq!(kind(Create, move || ok(body)).await, LockErrorKind::Unknown, "{body}");
         assert_eq!(kind(Update, move || ok(body)).await, LockErrorKind::Unknown, "{body}");
         let error = error(Get, move || ok(body)).await;
-        assert!(error.kind() == LockErrorKind::Malformed && error.unreadable().is_none(), "{body}");
+        assert_eq!(error.kind(), LockErrorKind::Unavailable, "{body}");
+        assert!(error.to_string().starts_with("get of lease default/foo: unreadable answer: "), "{error}");
     }
 }
 
@@ -303,15 +325,23 @@ async fn leases_are_listed_page_by_page_with_the_malformed_ones() {
         let last = request.line.contains("continue=a%2Bb%3D");
         let mut bad = lease("9");
         bad["spec"]["renewTime"] = "yesterday".into();
-        let items = if last { vec![bad, Value::Null] } else { vec![lease("7")] };
+        let nameless = serde_json::json!({"metadata": {"resourceVersion": "9"}});
+        let unversioned = serde_json::json!({"metadata": {"name": "bar", "namespace": "ns"}});
+        let items = if last { vec![bad, unversioned, nameless, Value::Null] } else { vec![lease("7")] };
         ok(&serde_json::json!({"metadata": {"resourceVersion": "9", "continue": if last { "" } else { "a+b=" }}, "items": items}))
     })
     .await;
     let leases = client(&server.url).leases(None).await.unwrap();
-    assert_eq!(leases.len(), 2);
+    assert_eq!(leases.len(), 3);
     assert_eq!((leases[0].namespace.as_str(), leases[0].name.as_str()), ("default", "foo"));
     assert_eq!(leases[0].created.unwrap().to_string(), "2023-11-14T22:13:20.000000Z");
     assert_eq!(leases[0].lease.as_ref().unwrap().record, record());
     assert_eq!(leases[1].lease.as_ref().unwrap_err().kind(), LockErrorKind::Malformed);
+    assert_eq!((leases[2].namespace.as_str(), leases[2].name.as_str()), ("ns", "bar"));
+    let error = leases[2].lease.as_ref().unwrap_err();
+    assert!(
+        error.kind() == LockErrorKind::Unavailable && error.to_string().contains("list of lease ns/bar"),
+        "{error}"
+    );
     assert!(server.seen()[0].line.starts_with("GET /apis/coordination.k8s.io/v1/leases?limit="));
 }

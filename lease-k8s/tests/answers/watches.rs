@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, Stream, StreamExt};
 use lease_core::{LockErrorKind, WatchEvent, WatchLock};
 use serde_json::{Value, json};
 
@@ -21,16 +22,25 @@ fn is_watch(request: &Seen) -> bool {
     request.line.contains("watch=1")
 }
 
-/// The events in short: `ready`, `7`, `deleted`, `lost`, `lost denied`.
-async fn events(server: &Scripted, count: usize) -> Vec<String> {
-    let stream = lock(server).watch().take(count).map(|event| match event {
+/// An event in short: `ready`, `7`, `deleted`, `lost`, `lost denied`.
+fn in_short(event: WatchEvent) -> String {
+    match event {
         WatchEvent::Ready => "ready".to_owned(),
         WatchEvent::Changed(seen) => seen.version.to_string(),
         WatchEvent::Deleted => "deleted".to_owned(),
         WatchEvent::Lost(None) => "lost".to_owned(),
         WatchEvent::Lost(Some(error)) => format!("lost {}", error.kind()),
-    });
-    tokio::time::timeout(Duration::from_secs(20), stream.collect()).await.expect("the events come")
+    }
+}
+
+async fn next(watch: &mut (impl Stream<Item = WatchEvent> + Unpin), count: usize) -> Vec<String> {
+    tokio::time::timeout(Duration::from_secs(20), watch.take(count).map(in_short).collect())
+        .await
+        .expect("the events come")
+}
+
+async fn events(server: &Scripted, count: usize) -> Vec<String> {
+    next(&mut lock(server).watch(), count).await
 }
 
 #[tokio::test]
@@ -97,6 +107,47 @@ async fn a_watch_that_ends_without_a_word_is_listed_anew() {
     })
     .await;
     assert_eq!(events(&server, 5).await, ["ready", "7", "lost", "ready", "8"]);
+}
+
+/// What the watch tells at once after a silence. The clock jumps; it does not stand still while requests are under way.
+async fn after(seconds: u64, watch: &mut BoxStream<'static, WatchEvent>) -> Option<String> {
+    assert!(watch.next().now_or_never().is_none(), "nothing is left to be told");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+    watch.next().now_or_never().flatten().map(in_short)
+}
+
+#[tokio::test]
+async fn a_watch_that_stays_silent_is_listed_anew_and_less_and_less_often() {
+    let server = Scripted::start(|request| match request.index % 2 {
+        0 => listed("900", &[lease("7")]),
+        _ => Reply::Open(String::new()),
+    })
+    .await;
+    let mut watch = lock(&server).watch();
+    // Three lease durations, twice as long each time it was for nothing, and no longer than a watch can last.
+    for (round, seconds) in [45, 90, 180, 330, 330].into_iter().enumerate() {
+        assert_eq!(next(&mut watch, 2).await, ["ready", "7"]);
+        assert_eq!(server.seen().len(), 2 * (round + 1), "a list and a watch");
+        assert_eq!(after(seconds - 5, &mut watch).await, None, "{seconds}");
+        assert_eq!(after(10, &mut watch).await.as_deref(), Some("lost"), "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn a_sign_of_life_ends_the_patience_with_silence() {
+    let server = Scripted::start(|request| match request.index {
+        0 | 2 => listed("900", &[lease("7")]),
+        3 => Reply::Open(line("MODIFIED", &lease("901"))),
+        _ => Reply::Open(String::new()),
+    })
+    .await;
+    let mut watch = lock(&server).watch();
+    assert_eq!(next(&mut watch, 2).await, ["ready", "7"]);
+    assert_eq!(after(50, &mut watch).await.as_deref(), Some("lost"));
+    assert_eq!(next(&mut watch, 3).await, ["ready", "7", "901"]);
+    assert_eq!(after(50, &mut watch).await.as_deref(), Some("lost"));
 }
 
 #[tokio::test]
