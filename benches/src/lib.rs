@@ -1,3 +1,4 @@
-//! Side-by-side runs against peers; the microbenchmarks are in `benches/`.
+//! Side-by-side runs against peers, and the hot paths; `benches/` looks at those in detail.
 
 pub mod compare;
+pub mod hot_paths;

@@ -76,11 +76,11 @@ struct Stack {
 type Certificate = Option<Vec<CertificateDer<'static>>>;
 
 /// What one side did not take of a stack.
-enum Refused<'h> {
+enum Refused {
     /// The other side's certificate: what is trusted may have changed.
     Certificate,
     /// Who we are, with this `Authorization`.
-    Credentials(Option<&'h HeaderValue>),
+    Credentials(Option<HeaderValue>),
 }
 
 /// A request: what differs from one to the next.
@@ -162,11 +162,11 @@ impl K8sClient {
     /// Sends a request; the answer's body is still to come.
     pub(crate) async fn send(&self, call: &Call) -> Result<Response<Incoming>, Failure> {
         let stack = self.current();
-        let header = stack.credentials.header().await.map_err(Failure::NoCredentials)?;
+        let header = stack.header().await.map_err(Failure::NoCredentials)?;
         match stack.request(call, header.as_ref()).await {
             Ok(refused) if refused.status() == StatusCode::UNAUTHORIZED => {
                 let Some(stack) = self.other_credentials(&stack, header.as_ref()).await else { return Ok(refused) };
-                let header = stack.credentials.header().await.map_err(Failure::NoCredentials)?;
+                let header = stack.header().await.map_err(Failure::NoCredentials)?;
                 stack.request(call, header.as_ref()).await
             }
             Err(Failure::Certificate(reason)) => {
@@ -182,13 +182,20 @@ impl K8sClient {
     async fn other_credentials(&self, refused: &Arc<Stack>, header: Option<&HeaderValue>) -> Option<Arc<Stack>> {
         match refused.credentials.reread(header) {
             Some(changed) => changed.then(|| Arc::clone(refused)),
-            None => self.renew(refused, Refused::Credentials(header)).await,
+            None => self.renew(refused, Refused::Credentials(header.cloned())).await,
         }
     }
 
     /// Makes the stack anew from where it came from, unless somebody else just did. None when that is too early, or
     /// would only be refused again: then the old one stays, and with it the connections that all locks share.
-    async fn renew(&self, stale: &Arc<Stack>, refused: Refused<'_>) -> Option<Arc<Stack>> {
+    ///
+    /// It goes on when the request that needed it is given up, as a plugin may take longer than any attempt.
+    async fn renew(&self, stale: &Arc<Stack>, refused: Refused) -> Option<Arc<Stack>> {
+        let (client, stale) = (self.clone(), Arc::clone(stale));
+        tokio::spawn(async move { client.make_anew(&stale, refused).await }).await.unwrap_or(None)
+    }
+
+    async fn make_anew(&self, stale: &Arc<Stack>, refused: Refused) -> Option<Arc<Stack>> {
         let mut renewed = self.0.renewed.lock().await;
         let current = self.current();
         if !Arc::ptr_eq(&current, stale) {
@@ -204,7 +211,7 @@ impl K8sClient {
         };
         let stack = tokio::task::spawn_blocking(move || Stack::build(&config)).await.ok()?.ok()?;
         if let Refused::Credentials(header) = refused
-            && stack.credentials.header().await.ok()?.as_ref() == header
+            && stack.credentials.header().await.ok()? == header
             && stack.is_same_client(stale)
         {
             return None;
@@ -259,6 +266,19 @@ impl Stack {
     /// Whether the server sees the same client in both, but for the `Authorization`.
     fn is_same_client(&self, other: &Self) -> bool {
         self.base == other.base && self.certificate == other.certificate && self.extra_headers == other.extra_headers
+    }
+
+    /// The header to send now.
+    ///
+    /// A plugin goes on when the request that needed it is given up: otherwise one that takes longer than any attempt
+    /// would be started again and again, and never be done.
+    async fn header(self: &Arc<Self>) -> Result<Option<HeaderValue>, K8sError> {
+        if !matches!(self.credentials, Credentials::Plugin { .. }) {
+            return self.credentials.header().await;
+        }
+        let stack = Arc::clone(self);
+        let asked = tokio::spawn(async move { stack.credentials.header().await });
+        asked.await.unwrap_or(Err(PLUGIN_PANICKED))
     }
 
     async fn request(&self, call: &Call, authorization: Option<&HeaderValue>) -> Result<Response<Incoming>, Failure> {

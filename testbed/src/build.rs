@@ -127,6 +127,8 @@ fn go_build(program: Go, sources: &Path, to: &Path) -> Result<(), BuildError> {
             .args(args)
             .current_dir(sources)
             .env("GOWORK", "off")
+            // Some distributions have it otherwise, and then a Go that is older than go.mod asks for gives up.
+            .env("GOTOOLCHAIN", "auto")
             .stdin(Stdio::null())
             .output()
             .map_err(|source| match source.kind() {

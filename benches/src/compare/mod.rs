@@ -13,6 +13,7 @@ mod options;
 mod record;
 mod report;
 mod stats;
+mod steps;
 mod takeovers;
 mod usage;
 
@@ -107,6 +108,7 @@ pub fn run(options: &Options) -> Result<(), CompareError> {
         eprintln!("==> {part}");
         match part {
             Part::Graceful | Part::Crash => takeovers::run(&rig, part)?,
+            Part::Steps => steps::run(&rig)?,
             Part::Cpu => usage::cpu(&rig)?,
             Part::Idle => usage::idle(&rig)?,
             Part::Edits => edits::run(&rig)?,

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::{CompareError, root};
 
 pub(super) const USAGE: &str = "usage: cargo xtask compare [OPTIONS]
-  --only PARTS   of graceful,crash,cpu,idle,edits (idle: memory of a leader, requests of a standby)
+  --only PARTS   of steps,cpu,idle,graceful,crash,edits (idle: memory of a leader, requests of a standby)
   --samples N    handovers and crashes, each, for each peer [default: 100]
   --tries N      of each edit by hand, for each peer [default: 20]
   --quick        5 samples, 2 tries and short measurements of use, to see that all is well
@@ -38,11 +38,12 @@ pub(super) enum Part {
     Edits,
     Cpu,
     Idle,
+    Steps,
 }
 
 impl Part {
     /// In the order in which they run: those that need a quiet machine most come first.
-    const ALL: [Self; 5] = [Self::Cpu, Self::Idle, Self::Graceful, Self::Crash, Self::Edits];
+    const ALL: [Self; 6] = [Self::Steps, Self::Cpu, Self::Idle, Self::Graceful, Self::Crash, Self::Edits];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -51,6 +52,7 @@ impl Part {
             Self::Edits => "edits",
             Self::Cpu => "cpu",
             Self::Idle => "idle",
+            Self::Steps => "steps",
         }
     }
 }

@@ -278,18 +278,19 @@ impl<'a> Guardian<'a> {
     fn wait(&mut self) -> io::Result<()> {
         self.arm()?;
         // Once condemned, what is left is killed again until it is gone; a process in an uninterruptible
-        // sleep takes its time, so the rounds get rarer.
+        // sleep takes its time, so the rounds get rarer. No deadline is left then, and the timer would fire
+        // for ever.
         let pause_ms = 1 << self.rounds.min(ROUND_PAUSE_MAX_LOG2);
         let round = Timespec { tv_sec: 0, tv_nsec: pause_ms * 1_000_000 };
         let launching = self.launching.as_ref().map_or(self.timer.as_fd(), AsFd::as_fd);
         let mut sources = [
-            PollFd::new(&self.timer, PollFlags::IN),
             PollFd::new(&self.wakeups, PollFlags::IN),
+            PollFd::new(&self.timer, PollFlags::IN),
             PollFd::from_borrowed_fd(launching, PollFlags::IN),
             PollFd::new(&self.wire, PollFlags::IN),
         ];
-        // A closed socket is readable for ever.
-        let heard = if self.condemned { &mut sources[..3] } else { &mut sources[..] };
+        // A closed socket is readable for ever too, and so is a launcher's.
+        let heard = if self.condemned { &mut sources[..1] } else { &mut sources[..] };
         match poll(heard, self.condemned.then_some(&round)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),

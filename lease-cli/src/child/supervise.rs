@@ -135,11 +135,15 @@ impl Run {
             Change::Over { kill_at } => {
                 self.term_over = true;
                 self.guarded.end(kill_at);
-                // Also a term that was lost while draining is lost; but not one whose work was done.
-                if self.status.is_none() {
-                    self.cause = Some(Cause::Over);
-                }
+                self.lost(Cause::Over);
             }
+        }
+    }
+
+    /// Also a term that was lost while draining is lost; but not one whose work was done.
+    fn lost(&mut self, cause: Cause) {
+        if self.status.is_none() {
+            self.cause = Some(cause);
         }
     }
 
@@ -173,7 +177,7 @@ impl Run {
             Event::NotRun(error) => self.cause = Some(Cause::NotRun(error)),
             Event::Expired => {
                 tracing::warn!("no renewal arrived in time, the command was asked to stop");
-                self.cause = Some(Cause::Over);
+                self.lost(Cause::Over);
             }
             Event::Exited(status) => {
                 tracing::info!(%status, "the command ended");
@@ -191,7 +195,7 @@ impl Run {
                 tracing::error!(%breach, "the guard is broken, killing the command");
                 // A guardian that is late with the end of a lost term did not end it.
                 if self.cause != Some(Cause::Over) {
-                    self.cause = Some(Cause::Breach(breach));
+                    self.lost(Cause::Breach(breach));
                 }
                 let slow = |elapsed| tracing::error!(?elapsed, "processes of the command are still there");
                 self.guarded.annihilate(slow).await;

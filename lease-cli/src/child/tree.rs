@@ -56,9 +56,13 @@ pub(super) fn kill_descendants() {
 
 /// Collects children that ended or stopped, and hands each to `tell`. False when no child is left at
 /// all: for a subreaper that means that no descendant is left.
+///
+/// Of this thread's children, and orphans fall to the main thread: a credential plugin is a child of the thread that
+/// waits for it, and would be taken from under its hands.
 pub(super) fn reap(mut tell: impl FnMut(Pid, WaitStatus)) -> bool {
+    let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::from_bits_retain(WAIT_NO_THREAD);
     loop {
-        match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+        match wait(options) {
             Ok(Some((pid, status))) => tell(pid, status),
             Ok(None) => return true,
             Err(Errno::INTR) => {}
@@ -113,18 +117,23 @@ fn send(seen: Seen, signal: Signal) {
     // still a child or a descendant, and `reap` goes on saying so.
     let _ = match handle(seen) {
         Ok(Some(process)) => pidfd_send_signal(process, signal),
-        // Old kernels and some sandboxes have no process descriptors.
-        Err(Errno::NOSYS) => kill_process(seen.pid, signal),
+        // Old kernels have no process descriptors, and some sandboxes refuse what they do not know.
+        Err(Errno::NOSYS | Errno::PERM) if is_still(seen) => kill_process(seen.pid, signal),
         Ok(None) | Err(_) => Ok(()),
     };
 }
 
 fn handle(seen: Seen) -> Result<Option<OwnedFd>, Errno> {
     let process = pidfd_open(seen.pid, PidfdFlags::empty())?;
-    let same = stat(seen.pid, &mut [0; 1024]).is_some_and(|stat| stat.seen == seen);
-    Ok(same.then_some(process))
+    Ok(is_still(seen).then_some(process))
 }
 
+fn is_still(seen: Seen) -> bool {
+    stat(seen.pid, &mut [0; 1024]).is_some_and(|stat| stat.seen == seen)
+}
+
+/// `__WNOTHREAD` (`linux/wait.h`), for which there is no name in rustix.
+const WAIT_NO_THREAD: u32 = 0x2000_0000;
 /// A tree that forks faster than this many scans is killed as far as it is known, and scanned again.
 const FREEZE_PASSES_MAX: usize = 16;
 /// Field 22 of the line is the start time, field 4 the parent.

@@ -55,6 +55,7 @@ const TESTS: &[(&str, fn())] = tests![
     faults::a_deleted_lease_ends_the_term_and_nobody_acts_too_early,
     faults::an_overwritten_holder_ends_the_term,
     faults::two_of_one_exact_identity_never_act_at_once,
+    rights::a_slow_credential_plugin_keeps_the_lease,
     rights::three_verbs_on_one_name_suffice,
     rights::with_list_and_watch_a_release_is_taken_at_once,
     rights::a_missing_right_is_named_with_the_rule_that_grants_it,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testbed::process::{Program, Signal};
+use testbed::process::{Program, Signal, wait_until};
 
 use super::{Fleet, LEASE, SOON};
 
@@ -64,4 +64,36 @@ pub(crate) fn a_single_try_without_any_right_is_denied_at_once() {
     let mut replica = run_as(&fleet, "user-3", &["--nonblock"]);
     assert_eq!(replica.wait(SOON).expect("it ends").code(), Some(77));
     replica.wait_for_line("verbs: [get]", Duration::from_secs(1)).expect("it names the rule");
+}
+
+/// Its tokens are soon taken for old, and each new one takes longer than any attempt may.
+pub(crate) fn a_slow_credential_plugin_keeps_the_lease() {
+    let Some(cluster) = testbed::cluster() else { return };
+    let fleet = Fleet::new(cluster, "plugin");
+    let runs = fleet.acts.path().join("runs");
+    let kubeconfig = std::fs::read_to_string(cluster.api().kubeconfig("admin")).expect("it is there");
+    let mut kubeconfig: serde_json::Value = serde_json::from_str(&kubeconfig).expect("JSON is YAML");
+    let token = kubeconfig["users"][0]["user"]["token"].as_str().expect("a token").to_owned();
+    // One is asked for anew when it has a minute left (kube's `auth` module).
+    let script = format!(
+        r#"echo run >> {}; sleep 1.2; printf '{{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",
+            "status":{{"token":"{token}","expirationTimestamp":"%s"}}}}' "$(date -u -d '+62 seconds' +%FT%TZ)""#,
+        runs.display()
+    );
+    kubeconfig["users"][0]["user"] = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
+        "args": ["-c", script], "interactiveMode": "Never"}});
+    let path = fleet.acts.path().join("kubeconfig");
+    std::fs::write(&path, kubeconfig.to_string()).expect("written");
+
+    let mut command = fleet.lease("admin");
+    command.env("KUBECONFIG", path).args(["run", LEASE, "--lease-duration", "8s", "--renew-deadline", "6s"]);
+    command.args(["--retry-period", "1s", "--"]).arg(testbed::worker()).arg("--log-dir").arg(fleet.acts.path());
+    let mut leader = Program::spawn(command).expect("lease starts");
+    leader.wait_for_line("the command runs", SOON).expect("it leads");
+    let lines = || std::fs::read_to_string(&runs).map_or(0, |runs| runs.lines().count());
+    assert!(wait_until(SOON, || lines() >= 4), "the plugin ran {} times", lines());
+    leader.signal(Signal::TERM).expect("it runs");
+    assert_eq!(leader.wait(SOON).expect("it ends").code(), Some(0));
+    let lost: Vec<_> = leader.lines().into_iter().filter(|line| line.text.contains("is lost")).collect();
+    assert!(lost.is_empty(), "{lost:?}");
 }

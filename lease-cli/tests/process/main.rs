@@ -46,6 +46,7 @@ const TESTS: &[(&str, fn())] = tests![
     renewing_goes_on_while_the_command_drains,
     a_second_request_to_end_kills_at_once,
     what_the_command_leaves_behind_is_stopped_too,
+    work_that_was_done_is_not_lost_with_the_term,
     a_tree_that_keeps_moving_is_killed,
     other_signals_reach_the_command,
     the_guardian_outlives_what_terminals_send,
@@ -207,6 +208,14 @@ fn a_second_request_to_end_kills_at_once() {
 
 fn what_the_command_leaves_behind_is_stopped_too() {
     let mut world = World::with_actor(Script { drain_ms: 300, ..Script::STEADY }, "parent");
+    assert_eq!(world.verdict(), "0 Itself 0");
+    let left: Vec<_> = world.actors(0).into_iter().filter(|pid| alive(*pid)).collect();
+    assert!(left.is_empty(), "{left:?} outlived the run");
+}
+
+fn work_that_was_done_is_not_lost_with_the_term() {
+    // The hold ends while what the command has left behind is still being asked to stop.
+    let mut world = World::with_actor(Script { drain_ms: 60_000, ..FADING }, "parent");
     assert_eq!(world.verdict(), "0 Itself 0");
     let left: Vec<_> = world.actors(0).into_iter().filter(|pid| alive(*pid)).collect();
     assert!(left.is_empty(), "{left:?} outlived the run");
