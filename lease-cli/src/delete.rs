@@ -34,7 +34,7 @@ pub(crate) async fn delete(arguments: &Arguments, global: &Global) -> Result<(),
             Err(error) if error.kind() == LockErrorKind::Malformed => error.unreadable().cloned(),
             Err(error) => return Err(error.into()),
         };
-        let seen = seen.ok_or_else(|| absent(name, store.namespace()))?;
+        let seen = seen.ok_or_else(|| absent(&[name], store.namespace()))?;
         match store.delete(name, &seen).await {
             // Renewed in between: only what was seen is deleted.
             Err(failure) if failure.code == Code::NotAcquired as u8 && tries_left > 0 => {}

@@ -100,6 +100,7 @@ impl From<LockError> for Failure {
             // The rule is the source; as help it says the same and what to do.
             Some(rule) => Self::new(code, error.to_string()).help(grant(rule)),
             None if code == Code::Denied => Self::of(code, &error).help(NOT_ADMITTED),
+            None if code == Code::Unreachable => Self::of(code, &error).help(NOT_REACHED),
             None => Self::of(code, &error),
         }
     }
@@ -125,6 +126,10 @@ impl From<K8sError> for Failure {
 /// What to do when the server takes neither us nor our request, and no rule of a role would change that.
 pub(crate) const NOT_ADMITTED: &str = "check server, certificate authority, credentials and namespace: \
                                        kubectl config view --minify; choose others with --kubeconfig, --context, --namespace";
+
+/// What to do when there is no answer.
+const NOT_REACHED: &str = "see whether the server of the kubeconfig is up: kubectl cluster-info; choose another with \
+                           --kubeconfig, --context";
 
 /// What an operator has to add to a role.
 pub(crate) fn grant(rule: &MissingRule) -> String {

@@ -18,34 +18,43 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn get(arguments: &Arguments, global: &Global) -> Result<(), Failure> {
     let store = backend::open(&global.backend).await?;
-    let leases = if arguments.names.is_empty() {
-        store.list(arguments.all_namespaces).await?
-    } else {
-        named(store.as_ref(), &arguments.names).await?
-    };
-    show::leases(&leases, global.output, arguments.all_namespaces)
+    if arguments.names.is_empty() {
+        let leases = store.list(arguments.all_namespaces).await?;
+        return show::leases(&leases, global.output, arguments.all_namespaces);
+    }
+    let (found, missing) = named(store.as_ref(), &arguments.names).await?;
+    if !found.is_empty() {
+        show::leases(&found, global.output, false)?;
+    }
+    if missing.is_empty() { Ok(()) } else { Err(absent(&missing, store.namespace())) }
 }
 
-/// One list has them all, with their ages. Who may not list reads each by itself.
-async fn named(store: &dyn Store, names: &[String]) -> Result<Vec<Listed>, Failure> {
+/// Those that are there, and the names of those that are not. One list has them all, with their ages. Who may not list
+/// reads each by itself.
+async fn named<'n>(store: &dyn Store, names: &'n [String]) -> Result<(Vec<Listed>, Vec<&'n str>), Failure> {
     let mut listed = match store.list(false).await {
         Ok(listed) => Some(listed),
         Err(error) if error.kind() == LockErrorKind::Denied => None,
         Err(error) => return Err(error.into()),
     };
-    let mut found = Vec::with_capacity(names.len());
+    let (mut found, mut missing) = (Vec::with_capacity(names.len()), Vec::new());
     for name in names {
         let lease = match &mut listed {
             Some(listed) => listed.iter().position(|lease| lease.name == *name).map(|at| listed.swap_remove(at)),
             None => backend::look(store, name).await?,
         };
-        found.push(lease.ok_or_else(|| absent(name, store.namespace()))?);
+        match lease {
+            Some(lease) => found.push(lease),
+            None => missing.push(name.as_str()),
+        }
     }
-    Ok(found)
+    Ok((found, missing))
 }
 
-/// There is no such lease.
-pub(crate) fn absent(name: &str, namespace: Option<&str>) -> Failure {
+/// There are no such leases.
+pub(crate) fn absent(names: &[&str], namespace: Option<&str>) -> Failure {
     let place = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
-    Failure::new(Code::No, format!("there is no lease {name:?}{place}")).help("lease get -A shows all there are")
+    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    Failure::new(Code::No, format!("there is no lease {}{place}", names.join(", ")))
+        .help("lease get -A shows all there are")
 }

@@ -161,19 +161,24 @@ impl fmt::Display for Timing {
         write!(
             f,
             "{}/{}/{}: stop budget {}, survives a backend outage of {}, {} attempts in a hold, crash takeover \
-             at worst {}, graceful takeover at worst {}, clock rates may differ by {:.1} %, {} writes a day",
+             at worst {} (if requests are lost), graceful takeover at worst {}, clock rates may differ by {:.1} %, {} writes a day",
             Pretty(self.lease_duration),
             Pretty(self.renew_deadline),
             Pretty(self.retry_period),
-            Pretty(self.stop_timeout),
-            Pretty(self.outage_survived()),
+            Pretty(millis(self.stop_timeout)),
+            Pretty(millis(self.outage_survived())),
             self.attempts_per_hold(),
-            Pretty(self.crash_takeover_worst()),
-            Pretty(self.graceful_takeover_worst()),
+            Pretty(millis(self.crash_takeover_worst())),
+            Pretty(millis(self.graceful_takeover_worst())),
             (self.clock_ratio_tolerated() - 1.0) * 100.0,
             self.writes_per_day(),
         )
     }
+}
+
+/// As much of a duration as people plan with.
+fn millis(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Durations on their way to a [`Timing`].
@@ -509,9 +514,9 @@ mod tests {
         assert_eq!(timing.writes_per_day(), 43_200);
         assert_eq!(
             timing.to_string(),
-            "15s/10s/2s: stop budget 4.452970297s, survives a backend outage of 6s, 5 attempts in a hold, \
-             crash takeover at worst 25.151515151s, graceful takeover at worst 6s, clock rates may differ by 3.8 %, \
-             43200 writes a day"
+            "15s/10s/2s: stop budget 4.452s, survives a backend outage of 6s, 5 attempts in a hold, \
+             crash takeover at worst 25.151s (if requests are lost), graceful takeover at worst 6s, clock rates may \
+             differ by 3.8 %, 43200 writes a day"
         );
     }
 

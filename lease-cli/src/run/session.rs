@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lease_core::{
-    Election, HolderIdentity, Leadership, LockError, LockErrorKind, Pretty, Released, Status as ElectionStatus, Timing,
+    Election, HolderIdentity, Leadership, LockError, LockErrorKind, Pretty, Reason, Released, Status as ElectionStatus,
+    Timing,
 };
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -165,7 +166,11 @@ impl Session {
     fn after_loss(&self) -> Next {
         match self.arguments.on_lost {
             OnLost::Standby => Next::StandBy,
-            OnLost::Exit => Next::Exit(Err(Failure::new(Code::Lost, "the lease was lost"))),
+            OnLost::Exit => {
+                let why = self.election.status().borrow().reason;
+                let why = why.filter(|why| why.is_loss()).map_or_else(String::new, |why| format!(": {why}"));
+                Next::Exit(Err(Failure::new(Code::Lost, format!("the lease was lost{why}"))))
+            }
         }
     }
 
@@ -196,12 +201,14 @@ impl Session {
 
     /// Releases the lease, if it is held. Nothing of the command is left.
     async fn finish(mut self) {
+        // Of a term that was lost nothing is left to release.
+        let lost = self.election.status().borrow().reason.is_some_and(Reason::is_loss);
         let shutdown = self.election.shutdown();
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 released = &mut shutdown => {
-                    if released == Released::NotReleased {
+                    if released == Released::NotReleased && !lost {
                         tracing::warn!("the lease could not be released; others take it when it has run out");
                     }
                     return;

@@ -147,6 +147,8 @@ pub(crate) fn leases_are_shown_watched_and_deleted() {
     let headings = ["NAME", "HOLDER", "STATE", "RENEWED", "EXPIRES", "HELD", "TRANSITIONS", "AGE"];
     assert_eq!(lines[0], headings, "{table}");
     assert!(lines[1][0] == LEASE && lines[1][1].starts_with("a_") && lines[1][2] == "held", "{table}");
+    let one_of_two = ask(&["get", LEASE, "nobody-s"]);
+    assert_eq!((code(&one_of_two), text(&one_of_two.stdout).lines().count()), (1, 2), "what is there is shown");
     let json: serde_json::Value = serde_json::from_slice(&ask(&["get", "-o", "json"]).stdout).expect("JSON");
     assert_eq!(json[0]["state"], "held");
     assert!(text(&ask(&["get", LEASE, "-o", "yaml"]).stdout).contains("state: held"));
