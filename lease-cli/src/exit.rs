@@ -38,11 +38,23 @@ pub(crate) struct Failure {
     what: String,
     causes: Vec<String>,
     help: Option<String>,
+    /// What else is wrong, independently of this.
+    others: Vec<Failure>,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
-        Self { code: code as u8, what: what.into(), causes: Vec::new(), help: None }
+        Self { code: code as u8, what: what.into(), causes: Vec::new(), help: None, others: Vec::new() }
+    }
+
+    /// All that went wrong, with the exit code of the first.
+    ///
+    /// # Panics
+    /// When nothing did.
+    pub(crate) fn all(failures: impl IntoIterator<Item = Option<Self>>) -> Self {
+        let mut failures = failures.into_iter().flatten();
+        let first = failures.next().expect("something went wrong");
+        Self { others: failures.collect(), ..first }
     }
 
     /// An error with everything below it.
@@ -84,6 +96,7 @@ impl Failure {
         text.extend(self.help.iter().map(|help| line("help", help)));
         // Where standard error is closed nobody wants to know.
         let _ = std::io::stderr().write_all(text.as_bytes());
+        self.others.iter().for_each(|other| other.show(colored));
     }
 }
 

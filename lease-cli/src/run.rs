@@ -123,14 +123,15 @@ impl StopTimeout {
 
 /// The exit code of the program.
 pub(crate) async fn run(arguments: Arguments, global: &Global) -> Result<u8, Failure> {
-    let timing = timing(&arguments)?;
-    let identity = identity(&arguments)?;
     // Before anything can end or be asked to end.
     let system = |error: std::io::Error| Failure::of(Code::System, &error);
     let mut inbox = Inbox::install().map_err(system)?;
     let reaper = Reaper::install().map_err(system)?;
-    let store = backend::open(&global.backend).await?;
-    let lock = store.lock(&arguments.name)?;
+    let lock = backend::open(&global.backend).await.and_then(|store| store.lock(&arguments.name));
+    let (timing, identity, lock) = match (timing(&arguments), identity(&arguments), lock) {
+        (Ok(timing), Ok(identity), Ok(lock)) => (timing, identity, lock),
+        (timing, identity, lock) => return Err(Failure::all([timing.err(), identity.err(), lock.err()])),
+    };
     timing.check(&lock.constraints()).map_err(|error| Failure::of(Code::Configuration, &error))?;
     tracing::info!(lease = %lock, %identity, %timing, "standing by");
     let begun = Instant::now();

@@ -54,6 +54,20 @@ const USAGE: i32 = 64;
 const CONFIGURATION: i32 = 78;
 
 #[test]
+fn what_is_wrong_independently_is_said_at_once() {
+    let place = Place::new();
+    let mut lease = place.lease();
+    lease.args(["--kubeconfig", "kubeconfig", "run", "Capitals", "--renew-deadline", "20s", "--identity-exact", ""]);
+    let output = lease.args(["--", "touch", "started"]).output().expect("lease starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.matches("error:").count()), (Some(CONFIGURATION), 3), "{said}");
+    for part in ["20s", "identity", "Capitals"] {
+        assert!(said.contains(part), "{part:?} is not in: {said}");
+    }
+    assert!(!place.path().join("started").exists());
+}
+
+#[test]
 fn flags_of_run_that_cannot_work() {
     let place = Place::new();
     let long = "a".repeat(254);
