@@ -216,6 +216,25 @@ impl TimingBuilder {
         Self { rate_error_ppm, ..self }
     }
 
+    /// The durations as they are, in whatever relation: for a simulator that shows what comes of it, and nobody else.
+    ///
+    /// # Errors
+    /// When a duration is so short or long that nothing could be reckoned with it.
+    #[cfg(feature = "exploration")]
+    pub fn build_unproven(self) -> Result<Timing, TimingError> {
+        let timing = Timing {
+            lease_duration: self.lease_duration,
+            renew_deadline: self.renew_deadline,
+            retry_period: self.retry_period,
+            attempt_timeout: self.attempt_timeout.unwrap_or(self.retry_period),
+            stop_timeout: self.stop_timeout.unwrap_or(STOP_MARGIN),
+            drain_max: self.drain_max,
+            rate_error_ppm: self.rate_error_ppm,
+        };
+        timing.check_ranges()?;
+        Ok(timing)
+    }
+
     /// Checks every relation between the durations.
     pub fn build(self) -> Result<Timing, TimingError> {
         let timing = Timing {

@@ -50,7 +50,7 @@ struct Object {
     readable: bool,
 }
 
-type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// What a handle keeps of an object between its read and its write.
 struct Kept {
@@ -99,28 +99,18 @@ impl MemoryStore {
     ///
     /// An edit that changes nothing leaves the version alone. `change` must not use the store itself.
     pub fn edit(&self, name: &str, change: impl FnOnce(&mut LeaseRecord)) -> Option<Versioned> {
-        // The closure is not ours: it runs on a copy, so that a panic in it leaves the store whole.
-        self.with(|state| {
-            let mut edited = state.data.objects.get(name)?.clone();
-            change(&mut edited.record);
-            edited.readable = true;
-            Some(state.replace(name, edited))
-        })
+        self.with(|state| state.edit(name, change))
     }
 
     /// Changes the labels of a lease, which no elector looks at; none when there is no such lease. `change` must
     /// not use the store itself.
     pub fn edit_labels(&self, name: &str, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Option<Versioned> {
-        self.with(|state| {
-            let mut edited = state.data.objects.get(name)?.clone();
-            change(Arc::make_mut(&mut edited.labels));
-            Some(state.replace(name, edited))
-        })
+        self.with(|state| state.edit_labels(name, change))
     }
 
     /// The labels of a lease; none when there is no such lease.
     pub fn labels(&self, name: &str) -> Option<BTreeMap<String, String>> {
-        self.with(|state| state.data.objects.get(name).map(|object| (*object.labels).clone()))
+        self.with(|state| state.labels(name).map(|labels| (**labels).clone()))
     }
 
     /// Stores this record by hand, whatever was there before.
@@ -134,28 +124,17 @@ impl MemoryStore {
 
     /// Makes the record unreadable to every lock until somebody overwrites or edits it; false when there is no such lease.
     pub fn corrupt(&self, name: &str) -> bool {
-        self.with(|state| {
-            let Some(object) = state.data.objects.get(name).cloned() else { return false };
-            state.replace(name, Object { readable: false, ..object });
-            true
-        })
+        self.with(|state| state.corrupt(name))
     }
 
     /// Deletes a lease; false when there is no such lease. The revisions go on from where they were.
     pub fn delete(&self, name: &str) -> bool {
-        self.with(|state| {
-            let existed = state.data.objects.remove(name).is_some();
-            if existed {
-                state.data.revision += 1;
-                state.tell(name);
-            }
-            existed
-        })
+        self.with(|state| state.delete(name))
     }
 
     /// The content of all leases, and the revision, as of now.
     pub fn snapshot(&self) -> Snapshot {
-        self.with(|state| Snapshot(state.data.clone()))
+        self.with(|state| state.snapshot())
     }
 
     /// Goes back to an older content, its revision included: later writes use revisions and versions again
@@ -164,7 +143,7 @@ impl MemoryStore {
     /// The watches are not told, as on a Kubernetes API server, where a watch from a version that does not
     /// exist yet is mute; see [`MemoryStore::set_watches`].
     pub fn restore(&self, snapshot: &Snapshot) {
-        self.with(|state| state.data = snapshot.0.clone());
+        self.with(|state| state.restore(snapshot));
     }
 
     /// Breaks, silences or mends the watches on a lease, those that there are and those to come.
@@ -221,14 +200,55 @@ impl State {
         }
     }
 
-    fn create(&mut self, name: &Arc<str>, record: &LeaseRecord) -> Result<Versioned, LockError> {
+    /// The closure is not ours: it runs on a copy, so that a panic in it leaves the store whole.
+    pub(crate) fn edit(&mut self, name: &str, change: impl FnOnce(&mut LeaseRecord)) -> Option<Versioned> {
+        let mut edited = self.data.objects.get(name)?.clone();
+        change(&mut edited.record);
+        edited.readable = true;
+        Some(self.replace(name, edited))
+    }
+
+    pub(crate) fn edit_labels(&mut self, name: &str, change: impl FnOnce(&mut Labels)) -> Option<Versioned> {
+        let mut edited = self.data.objects.get(name)?.clone();
+        change(Arc::make_mut(&mut edited.labels));
+        Some(self.replace(name, edited))
+    }
+
+    pub(crate) fn labels(&self, name: &str) -> Option<&Arc<Labels>> {
+        Some(&self.data.objects.get(name)?.labels)
+    }
+
+    pub(crate) fn corrupt(&mut self, name: &str) -> bool {
+        let Some(object) = self.data.objects.get(name).cloned() else { return false };
+        self.replace(name, Object { readable: false, ..object });
+        true
+    }
+
+    pub(crate) fn delete(&mut self, name: &str) -> bool {
+        let existed = self.data.objects.remove(name).is_some();
+        if existed {
+            self.data.revision += 1;
+            self.tell(name);
+        }
+        existed
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot(self.data.clone())
+    }
+
+    pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
+        self.data = snapshot.0.clone();
+    }
+
+    pub(crate) fn create(&mut self, name: &Arc<str>, record: &LeaseRecord) -> Result<Versioned, LockError> {
         if let Some(object) = self.data.objects.get(name) {
             return Err(conflict(format!("memory:{name} exists already, at version {}", object.revision)));
         }
         Ok(self.insert(name, record.clone()))
     }
 
-    fn update(&mut self, name: &str, seen: &Versioned, record: &LeaseRecord) -> Result<Versioned, LockError> {
+    pub(crate) fn update(&mut self, name: &str, seen: &Versioned, record: &LeaseRecord) -> Result<Versioned, LockError> {
         let Some(object) = self.data.objects.get(name) else {
             return Err(conflict(format!("memory:{name} does not exist, and version {} is gone", seen.version)));
         };
@@ -273,8 +293,9 @@ impl State {
     }
 
     fn tell(&mut self, name: &str) {
-        let present = self.get(name);
-        if let Some(topic) = self.topics.get_mut(name) {
+        if self.topics.contains_key(name) {
+            let present = self.get(name);
+            let topic = self.topics.get_mut(name).expect("it was there a line above");
             topic.tell(&present, &mut self.wakers);
         }
     }

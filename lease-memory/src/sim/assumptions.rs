@@ -1,0 +1,130 @@
+//! What mutual exclusion rests on, and for whom it is broken at the moment.
+//!
+//! A run may break every assumption. Then exclusion is not demanded of those who could not know, and of nobody else,
+//! and only for as long as somebody from before may still act.
+
+/// Why two candidates may act at once through no fault of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excuse {
+    /// A clock ran too fast or too slow.
+    ClockRate,
+    /// A virtual machine was frozen with its clocks.
+    Frozen,
+    /// The record was changed behind the back of somebody who had not seen it.
+    Edited,
+    /// The store lost acknowledged writes.
+    RolledBack,
+    /// Work did not stop in its time.
+    Late,
+}
+
+impl Excuse {
+    /// In words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClockRate => "a clock's rate was beyond its bound",
+            Self::Frozen => "a virtual machine was frozen with its clocks",
+            Self::Edited => "the record was edited, and not everybody could know what it was",
+            Self::RolledBack => "the store lost acknowledged writes",
+            Self::Late => "work did not stop in its time",
+        }
+    }
+}
+
+/// The broken assumptions, and until when they matter.
+#[derive(Debug)]
+pub(super) struct Assumptions {
+    /// For how long somebody from before may still act at most.
+    hold_max_ns: u64,
+    clocks_until_ns: u64,
+    edited_until_ns: u64,
+    rolled_back: bool,
+    rolled_back_until_ns: u64,
+    frozen_until_ns: Vec<u64>,
+    /// Who cannot know of the holder before the latest edit.
+    ignorant_until_ns: Vec<u64>,
+    /// When the window after the latest edit ends, in which a fresh process is ignorant.
+    window_ends_ns: u64,
+}
+
+impl Assumptions {
+    pub(super) fn new(nodes: usize, hold_max_ns: u64) -> Self {
+        Self {
+            hold_max_ns,
+            clocks_until_ns: 0,
+            edited_until_ns: 0,
+            rolled_back: false,
+            rolled_back_until_ns: 0,
+            frozen_until_ns: vec![0; nodes],
+            ignorant_until_ns: vec![0; nodes],
+            window_ends_ns: 0,
+        }
+    }
+
+    /// Why the second may act while the first still does; none when that is the protocol's fault.
+    pub(super) fn excuse(&self, first: usize, second: usize, now_ns: u64) -> Option<Excuse> {
+        let ignorant = |node: usize| now_ns < self.ignorant_until_ns[node];
+        if self.rolled_back || now_ns < self.rolled_back_until_ns {
+            Some(Excuse::RolledBack)
+        } else if now_ns < self.clocks_until_ns {
+            Some(Excuse::ClockRate)
+        } else if now_ns < self.frozen_until_ns[first] || now_ns < self.frozen_until_ns[second] {
+            Some(Excuse::Frozen)
+        } else if now_ns < self.edited_until_ns || ignorant(first) || ignorant(second) {
+            Some(Excuse::Edited)
+        } else {
+            None
+        }
+    }
+
+    /// Whether tokens may fall: the store went back, or terms may overlap, so that they are told of out of order.
+    pub(super) fn tokens_may_fall(&self, now_ns: u64) -> bool {
+        self.is_rolled_back(now_ns) || now_ns < self.window_ends_ns
+    }
+
+    /// Whether the store has lost writes, and nobody has raised the epoch since.
+    pub(super) fn is_rolled_back(&self, now_ns: u64) -> bool {
+        self.rolled_back || now_ns < self.rolled_back_until_ns
+    }
+
+    /// A clock is beyond its bound, until then.
+    pub(super) fn clock_out_of_bounds(&mut self, until_ns: u64) {
+        self.clocks_until_ns = self.clocks_until_ns.max(until_ns.saturating_add(2 * self.hold_max_ns));
+    }
+
+    pub(super) fn frozen(&mut self, node: usize, until_ns: u64) {
+        let until_ns = until_ns.saturating_add(self.hold_max_ns);
+        self.frozen_until_ns[node] = self.frozen_until_ns[node].max(until_ns);
+    }
+
+    /// The record was edited. Who is not `informed` had not seen the holder; what was under way arrives until then.
+    pub(super) fn edited(&mut self, informed: &[bool], under_way_until_ns: Option<u64>, now_ns: u64) {
+        let window_ends_ns = now_ns.saturating_add(self.hold_max_ns);
+        self.window_ends_ns = self.window_ends_ns.max(window_ends_ns);
+        if let Some(until_ns) = under_way_until_ns {
+            self.edited_until_ns = self.edited_until_ns.max(until_ns.saturating_add(self.hold_max_ns));
+            self.window_ends_ns = self.window_ends_ns.max(self.edited_until_ns);
+        }
+        for (node, informed) in informed.iter().enumerate() {
+            if !informed {
+                self.ignorant_until_ns[node] = self.ignorant_until_ns[node].max(window_ends_ns);
+            }
+        }
+    }
+
+    /// A process starts, and knows nothing of what was before it.
+    pub(super) fn started_afresh(&mut self, node: usize) {
+        self.ignorant_until_ns[node] = self.window_ends_ns;
+    }
+
+    pub(super) fn rolled_back(&mut self) {
+        self.rolled_back = true;
+    }
+
+    /// An operator has raised the epoch of everybody.
+    pub(super) fn epoch_raised(&mut self, now_ns: u64) {
+        if std::mem::take(&mut self.rolled_back) {
+            self.rolled_back_until_ns = now_ns.saturating_add(self.hold_max_ns);
+        }
+    }
+}

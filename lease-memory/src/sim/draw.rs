@@ -1,0 +1,473 @@
+//! Schedules from seeds: every option of a run is drawn from one number, before the run.
+//!
+//! A seed switches a part of the faults on and the rest off (a *swarm*), so that rare combinations are not drowned
+//! by common ones. What is drawn is a [`Schedule`], which needs nothing of this to be played again.
+
+use fastrand::Rng;
+
+use super::schedule::{
+    Bounds, ClockSpec, Durations, Edit, Fault, Link, NODES_MAX, Node, Refusal, Rule, Schedule, Way, What,
+};
+
+/// What kind of run a seed is drawn for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// A part of all faults of processes, clocks and the network, close together; then quiet.
+    Swarm,
+    /// Few faults with everything at its bound: rates, stops, replies as late and takeovers as early as allowed.
+    Adversarial,
+    /// Edits by hand among the faults.
+    Edits,
+    /// A store that loses its latest writes, and operators who raise the epoch, in time or not.
+    Rollbacks,
+    /// Somebody who writes again and again without being a candidate, after the holder has gone.
+    Strangers,
+    /// Hours with three candidates and, on average, something every hundred lease durations.
+    Calendar,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Swarm, Self::Adversarial, Self::Edits, Self::Rollbacks, Self::Strangers, Self::Calendar];
+
+    /// The name on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Swarm => "swarm",
+            Self::Adversarial => "adversarial",
+            Self::Edits => "edits",
+            Self::Rollbacks => "rollbacks",
+            Self::Strangers => "strangers",
+            Self::Calendar => "calendar",
+        }
+    }
+
+    /// The schedule of a seed.
+    pub fn draw(self, seed: u64) -> Schedule {
+        // Families of one seed have nothing to do with each other.
+        let mut rng = Rng::with_seed(seed.wrapping_mul(8).wrapping_add(self as u64));
+        match self {
+            Self::Swarm => swarm(&mut rng),
+            Self::Adversarial => adversarial(&mut rng),
+            Self::Edits => edits(&mut rng),
+            Self::Rollbacks => rollbacks(&mut rng),
+            Self::Strangers => strangers(&mut rng),
+            Self::Calendar => calendar(&mut rng),
+        }
+    }
+}
+
+fn swarm(rng: &mut Rng) -> Schedule {
+    let count = [1, 2, 2, 2, 3, 3, 3, 4, 5, NODES_MAX][rng.usize(0..10)];
+    let nodes = fleet(rng, count);
+    let mix = Mix::draw(rng);
+    let end_ns = rng.u64(20..=120) * SECOND;
+    let gap_ns = [SECOND, 4 * SECOND, 15 * SECOND][rng.usize(0..3)];
+    let faults = mix.faults(rng, &nodes, 0..end_ns, gap_ns);
+    quiet_after(rng, nodes, faults, end_ns)
+}
+
+fn adversarial(rng: &mut Rng) -> Schedule {
+    let count = [2, 2, 3][rng.usize(0..3)];
+    let mut nodes = fleet(rng, count);
+    let same = nodes[0].timing;
+    let slow = rng.usize(0..nodes.len());
+    for (index, node) in nodes.iter_mut().enumerate() {
+        // The holder as slow and the rivals as fast as a clock may be, and nothing on the way.
+        let ppm = if index == slow { -RHO_PPM } else { RHO_PPM };
+        node.timing = same;
+        (node.clock.boottime_ppm, node.clock.raw_ppm) = (ppm, ppm);
+        let way_ns = rng.u64(1_000..100_000);
+        node.link = Link { request_ns: way_ns, reply_ns: way_ns, hint_ns: way_ns, jitter_ns: 0 };
+        (node.stop_per_mille, node.wake_late_ns, node.starts_at_ns) = (1000, 0, 0);
+        node.rule = Rule::OURS;
+    }
+    let mut faults = Vec::new();
+    let (lease_ns, retry_ns) = (same.lease_ns, same.retry_ns);
+    let mut at_ns = lease_ns;
+    for _ in 0..rng.u64(1..=6) {
+        at_ns += rng.u64(0..4 * lease_ns);
+        // Most often the one whose hold lasts longest.
+        let node = if rng.u8(0..4) > 0 { slow } else { rng.usize(0..nodes.len()) };
+        let for_ns = rng.u64(lease_ns..2 * lease_ns);
+        let late_ns = rng.u64(retry_ns / 2..retry_ns);
+        let before = fault(at_ns.saturating_sub(rng.u64(0..4 * retry_ns)), match rng.u8(0..4) {
+            0 => What::Slow { node, way: Way::Replies, for_ns: 4 * retry_ns, extra_ns: late_ns },
+            1 => What::Hold { node, way: Way::Requests, extra_ns: rng.u64(retry_ns..2 * lease_ns) },
+            2 => What::Hold { node, way: Way::Replies, extra_ns: late_ns },
+            _ => What::WallStep { node, by_us: rng.i64(-1_000_000_000..1_000_000_000) },
+        });
+        faults.push(before);
+        faults.push(fault(at_ns, match rng.u8(0..6) {
+            0 => What::Cut { node, way: Way::Requests, for_ns },
+            1 => What::Cut { node, way: Way::Replies, for_ns },
+            2 => What::Pause { node, for_ns: rng.u64(0..same.renew_ns) },
+            3 => What::Refuse { node, for_ns, refusal: refusal(rng), pattern: u64::MAX, retry_after_ns: None },
+            _ => What::Cut { node, way: Way::Both, for_ns },
+        }));
+    }
+    let end_ns = at_ns + SECOND;
+    quiet_after(rng, nodes, faults, end_ns)
+}
+
+fn edits(rng: &mut Rng) -> Schedule {
+    let count = [2, 2, 3, 3, 4][rng.usize(0..5)];
+    let mut nodes = fleet(rng, count);
+    let is_strict = rng.u8(0..4) == 0;
+    for node in &mut nodes {
+        if let Rule::Ours { strict, .. } = &mut node.rule {
+            *strict = is_strict;
+        }
+    }
+    let mix = Mix { crashes: rng.u8(0..4) == 0, stops: rng.u8(0..4) == 0, ..Mix::draw(rng) };
+    let end_ns = 120 * SECOND;
+    let gap_ns = [4 * SECOND, 15 * SECOND, 60 * SECOND][rng.usize(0..3)];
+    let mut faults = mix.faults(rng, &nodes, 0..end_ns, gap_ns);
+    for _ in 0..[1, 1, 1, 2, 4][rng.usize(0..5)] {
+        let at_ns = rng.u64(10..60) * SECOND + rng.u64(0..SECOND);
+        edit_at(rng, &nodes, at_ns, &mut faults);
+    }
+    quiet_after(rng, nodes, faults, end_ns)
+}
+
+/// An edit, of which the holder may not hear for a while, and after which somebody may start afresh.
+fn edit_at(rng: &mut Rng, nodes: &[Node], at_ns: u64, faults: &mut Vec<Fault>) {
+    let edit = any_edit(rng, nodes.len());
+    faults.push(fault(at_ns, What::Edit { edit }));
+    if edit == Edit::Strategy {
+        faults.push(fault(at_ns + rng.u64(0..60 * SECOND), What::Edit { edit: Edit::NoStrategy }));
+    }
+    if rng.bool() {
+        let node = rng.usize(0..nodes.len());
+        let before_ns = rng.u64(0..nodes[node].timing.retry_ns);
+        let for_ns = rng.u64(0..2 * nodes[node].timing.lease_ns);
+        faults.push(fault(at_ns.saturating_sub(before_ns), What::Cut { node, way: way(rng), for_ns }));
+    }
+    if rng.u8(0..3) == 0 {
+        let node = rng.usize(0..nodes.len());
+        faults.push(fault(at_ns + rng.u64(0..SECOND), What::Crash { node, back_ns: Some(rng.u64(0..SECOND)) }));
+    }
+}
+
+fn rollbacks(rng: &mut Rng) -> Schedule {
+    let mut nodes = fleet(rng, 3);
+    for node in &mut nodes {
+        if let Rule::Ours { epoch, .. } = &mut node.rule {
+            // The operator's new epoch has reached some already.
+            *epoch = u32::from(rng.bool());
+        }
+    }
+    let mix = Mix { crashes: rng.u8(0..3) == 0, ..Mix::draw(rng) };
+    let end_ns = 90 * SECOND;
+    let gap_ns = [4 * SECOND, 15 * SECOND][rng.usize(0..2)];
+    let mut faults = mix.faults(rng, &nodes, 0..end_ns, gap_ns);
+    let at_ns = rng.u64(10..60) * SECOND;
+    faults.push(fault(at_ns, What::Rollback { writes: rng.usize(1..7) }));
+    if rng.bool() {
+        faults.push(fault(at_ns + rng.u64(0..60) * SECOND, What::RaiseEpoch));
+    }
+    quiet_after(rng, nodes, faults, end_ns)
+}
+
+fn strangers(rng: &mut Rng) -> Schedule {
+    let count = rng.usize(2..=3);
+    let mut nodes = fleet(rng, count);
+    for node in &mut nodes {
+        node.link = Link { request_ns: MILLISECOND, reply_ns: MILLISECOND, hint_ns: MILLISECOND, jitter_ns: 0 };
+    }
+    let lease_ns = nodes.iter().map(|node| node.timing.lease_ns).max().unwrap_or(0);
+    let edit = if rng.bool() { Edit::Label } else { Edit::VoidRequest };
+    let from_ns = 60 * SECOND;
+    let mut faults = Vec::new();
+    for node in 0..nodes.len() {
+        // One after the other, until the last one leads: whoever holds is hit.
+        faults.push(fault(from_ns, What::Cut { node, way: Way::Both, for_ns: rng.u64(lease_ns..3 * lease_ns) }));
+    }
+    let mut at_ns = from_ns;
+    for _ in 0..60 {
+        at_ns += rng.u64(300..1_500) * MILLISECOND;
+        faults.push(fault(at_ns, What::Edit { edit }));
+    }
+    quiet_after(rng, nodes, faults, at_ns)
+}
+
+fn calendar(rng: &mut Rng) -> Schedule {
+    let nodes = fleet_of(rng, 3, 0..PROFILES_MS.len());
+    let lease_ns = nodes.iter().map(|node| node.timing.lease_ns).max().unwrap_or(0);
+    let mix = Mix::draw(rng);
+    let hours = rng.u64(4..=12);
+    let end_ns = hours * 3_600 * SECOND;
+    let mut faults = mix.faults(rng, &nodes, 60 * SECOND..end_ns, 100 * lease_ns);
+    if rng.u8(0..4) == 0 {
+        let at_ns = rng.u64(60..hours * 3_600) * SECOND;
+        edit_at(rng, &nodes, at_ns, &mut faults);
+    }
+    quiet_after(rng, nodes, faults, end_ns)
+}
+
+/// Candidates of one lease, most often with the same durations.
+fn fleet(rng: &mut Rng, count: usize) -> Vec<Node> {
+    fleet_of(rng, count, 0..PROFILES_MS.len())
+}
+
+fn fleet_of(rng: &mut Rng, count: usize, profiles: std::ops::Range<usize>) -> Vec<Node> {
+    let profile = rng.usize(profiles.clone());
+    let extreme = rng.bool();
+    let way_ms = [0, 2, 40][rng.usize(0..3)];
+    (0..count)
+        .map(|_| {
+            let profile = if rng.u8(0..4) == 0 { rng.usize(profiles.clone()) } else { profile };
+            node(rng, PROFILES_MS[profile], extreme, way_ms)
+        })
+        .collect()
+}
+
+fn node(rng: &mut Rng, profile_ms: (u64, u64, u64, u64), extreme: bool, way_ms: u64) -> Node {
+    let (lease, renew, retry, tick) = profile_ms;
+    let rate = |rng: &mut Rng| {
+        if extreme { [-RHO_PPM, RHO_PPM][rng.usize(0..2)] } else { rng.i32(-RHO_PPM..=RHO_PPM) }
+    };
+    let way_ns = |rng: &mut Rng| 20_000 + rng.u64(0..=way_ms * MILLISECOND);
+    let renew_phase_ns = rng.bool().then(|| rng.u64(0..retry * MILLISECOND));
+    Node {
+        rule: Rule::Ours { strict: false, epoch: 0, renew_phase_ns },
+        timing: Durations {
+            lease_ns: lease * MILLISECOND,
+            renew_ns: renew * MILLISECOND,
+            retry_ns: retry * MILLISECOND,
+            // The whole room, so that the inequality is tried at its edge.
+            stop_ns: None,
+            drain_max_ns: 3 * SECOND,
+            unproven: false,
+        },
+        tick_ns: tick * MILLISECOND,
+        seed: rng.u64(..),
+        clock: ClockSpec {
+            offset_ns: rng.u64(0..1_000 * SECOND),
+            boottime_ppm: rate(rng),
+            raw_ppm: rate(rng),
+            wall_offset_us: rng.i64(-4_000_000_000..4_000_000_000),
+            // Some wall clocks stand still for longer than any lease lasts.
+            wall_step_us: [1, 1, 1, 60_000_000][rng.usize(0..4)],
+        },
+        link: Link { request_ns: way_ns(rng), reply_ns: way_ns(rng), hint_ns: way_ns(rng), jitter_ns: way_ns(rng) },
+        watches: rng.bool(),
+        wake_late_ns: [0, MILLISECOND, 20 * MILLISECOND][rng.usize(0..3)],
+        stop_per_mille: if rng.bool() { 1000 } else { rng.u32(0..=1000) },
+        drain_ns: rng.u64(0..4_500) * MILLISECOND,
+        starts_at_ns: rng.u64(0..6_000) * MILLISECOND,
+    }
+}
+
+/// Which faults a seed has switched on.
+#[allow(clippy::struct_excessive_bools, reason = "each is a kind of fault that is on or off")]
+#[derive(Clone, Copy, Debug)]
+struct Mix {
+    crashes: bool,
+    stops: bool,
+    pauses: bool,
+    clocks: bool,
+    beyond: bool,
+    cuts: bool,
+    losses: bool,
+    delays: bool,
+    refusals: bool,
+    watches: bool,
+}
+
+impl Mix {
+    fn draw(rng: &mut Rng) -> Self {
+        Self {
+            crashes: rng.bool(),
+            stops: rng.bool(),
+            pauses: rng.bool(),
+            clocks: rng.bool(),
+            // What breaks an assumption is rare, because less is demanded while it is broken.
+            beyond: rng.u8(0..8) == 0,
+            cuts: rng.bool(),
+            losses: rng.bool(),
+            delays: rng.bool(),
+            refusals: rng.bool(),
+            watches: rng.bool(),
+        }
+    }
+
+    fn faults(self, rng: &mut Rng, nodes: &[Node], span: std::ops::Range<u64>, gap_ns: u64) -> Vec<Fault> {
+        let kinds: Vec<fn(&mut Rng, usize, &Durations) -> What> = [
+            (self.crashes, crash as fn(&mut Rng, usize, &Durations) -> What),
+            (self.stops, stop),
+            (self.pauses, pause),
+            (self.clocks, clock),
+            (self.beyond, beyond),
+            (self.cuts, cut),
+            (self.losses, lossy),
+            (self.delays, delay),
+            (self.refusals, refuse),
+            (self.watches, watch),
+        ]
+        .into_iter()
+        .filter_map(|(is_on, kind)| is_on.then_some(kind))
+        .collect();
+        let mut faults = Vec::new();
+        let mut at_ns = span.start;
+        while !kinds.is_empty() {
+            at_ns += rng.u64(0..2 * gap_ns);
+            if at_ns >= span.end {
+                break;
+            }
+            let node = rng.usize(0..nodes.len());
+            let mut what = kinds[rng.usize(0..kinds.len())](rng, node, &nodes[node].timing);
+            if let What::Resign { to, .. } = &mut what {
+                *to = rng.bool().then(|| rng.usize(0..nodes.len()));
+            }
+            faults.push(fault(at_ns, what));
+        }
+        faults
+    }
+}
+
+fn crash(rng: &mut Rng, node: usize, timing: &Durations) -> What {
+    What::Crash { node, back_ns: Some(rng.u64(0..timing.lease_ns)) }
+}
+
+fn stop(rng: &mut Rng, node: usize, timing: &Durations) -> What {
+    match rng.u8(0..4) {
+        0 => What::Resign { node, to: None },
+        1 => What::WorkEnds { node, whole: rng.bool() },
+        _ => What::Shutdown { node, back_ns: Some(rng.u64(0..timing.lease_ns)) },
+    }
+}
+
+fn pause(rng: &mut Rng, node: usize, timing: &Durations) -> What {
+    let for_ns = match rng.u8(0..3) {
+        0 => rng.u64(0..timing.renew_ns),
+        1 => rng.u64(timing.renew_ns..timing.lease_ns),
+        _ => rng.u64(timing.lease_ns..4 * timing.lease_ns),
+    };
+    if rng.u8(0..4) == 0 { What::Suspend { node, for_ns } } else { What::Pause { node, for_ns } }
+}
+
+fn clock(rng: &mut Rng, node: usize, timing: &Durations) -> What {
+    match rng.u8(0..3) {
+        0 => What::WallStep { node, by_us: rng.i64(-4_000_000_000..4_000_000_000) },
+        1 => What::Starve { node, for_ns: rng.u64(0..2 * timing.lease_ns), late_ns: rng.u64(0..100 * MILLISECOND) },
+        _ => {
+            let (boottime_ppm, raw_ppm) = (rng.i32(-RHO_PPM..=RHO_PPM), rng.i32(-RHO_PPM..=RHO_PPM));
+            What::Rate { node, boottime_ppm, raw_ppm }
+        }
+    }
+}
+
+/// What exclusion does not survive, so that it is seen to be noticed, and what survives it.
+fn beyond(rng: &mut Rng, node: usize, timing: &Durations) -> What {
+    if rng.bool() {
+        What::Freeze { node, for_ns: rng.u64(0..2 * timing.lease_ns) }
+    } else {
+        let beyond_ns = rng.u64(0..2 * timing.lease_ns);
+        What::HangOnStop { node, for_ns: rng.u64(0..4 * timing.lease_ns), beyond_ns }
+    }
+}
+
+fn cut(rng: &mut Rng, node: usize, timing: &Durations) -> What {
+    What::Cut { node, way: way(rng), for_ns: rng.u64(0..3 * timing.lease_ns) }
+}
+
+fn lossy(rng: &mut Rng, node: usize, timing: &Durations) -> What {
+    let pattern = [rng.u64(..), rng.u64(..) & rng.u64(..), rng.u64(..) | rng.u64(..)][rng.usize(0..3)];
+    What::Lossy { node, way: way(rng), for_ns: rng.u64(0..3 * timing.lease_ns), pattern }
+}
+
+fn delay(rng: &mut Rng, node: usize, timing: &Durations) -> What {
+    if rng.bool() {
+        return What::Hold { node, way: way(rng), extra_ns: rng.u64(0..3 * timing.lease_ns) };
+    }
+    let extra_ns = rng.u64(0..2 * timing.retry_ns);
+    What::Slow { node, way: way(rng), for_ns: rng.u64(0..3 * timing.lease_ns), extra_ns }
+}
+
+fn refuse(rng: &mut Rng, node: usize, timing: &Durations) -> What {
+    let pattern = [u64::MAX, rng.u64(..), rng.u64(..) & rng.u64(..)][rng.usize(0..3)];
+    let retry_after_ns = (rng.u8(0..4) == 0).then(|| rng.u64(0..20_000) * MILLISECOND);
+    let for_ns = rng.u64(0..2 * timing.lease_ns);
+    What::Refuse { node, for_ns, refusal: refusal(rng), pattern, retry_after_ns }
+}
+
+fn watch(rng: &mut Rng, node: usize, timing: &Durations) -> What {
+    let for_ns = rng.u64(0..2 * timing.lease_ns);
+    match rng.u8(0..3) {
+        0 => What::WatchLost { node, for_ns },
+        1 => What::WatchLate { node, for_ns, extra_ns: rng.u64(0..2 * timing.lease_ns) },
+        _ => {
+            let every_ns = rng.u64(5..500) * MILLISECOND;
+            What::WatchLies { node, for_ns, every_ns, pattern: rng.u64(..) }
+        }
+    }
+}
+
+fn way(rng: &mut Rng) -> Way {
+    [Way::Requests, Way::Replies, Way::Both][rng.usize(0..3)]
+}
+
+fn refusal(rng: &mut Rng) -> Refusal {
+    [
+        Refusal::Unavailable,
+        Refusal::Unknown,
+        Refusal::UnknownApplied,
+        Refusal::Denied,
+        Refusal::Conflict,
+        Refusal::ConflictApplied,
+    ][rng.usize(0..6)]
+}
+
+fn any_edit(rng: &mut Rng, nodes: usize) -> Edit {
+    match rng.u8(0..22) {
+        0..=2 => Edit::Delete,
+        3 => Edit::Clear,
+        4 => Edit::Wipe,
+        5 => Edit::Overwrite,
+        6 => Edit::OverwriteRenewed,
+        7 | 8 => Edit::OverwriteWith(rng.usize(0..nodes)),
+        9 => Edit::ForeignRelease,
+        10 => Edit::StaleForeignRelease,
+        11 => Edit::LowerDuration,
+        12 => Edit::LowerDurationRenewed,
+        13 => Edit::Label,
+        14 | 15 => Edit::Restore(rng.usize(0..24)),
+        16 => Edit::RestoreRelease,
+        17 => Edit::MadeAnew,
+        18 => Edit::Garbage,
+        19 => Edit::Request,
+        20 => Edit::VoidRequest,
+        _ => Edit::Strategy,
+    }
+}
+
+/// The faults in their order, and then quiet for as long as it takes to see that nothing changes any more.
+fn quiet_after(rng: &mut Rng, nodes: Vec<Node>, mut faults: Vec<Fault>, end_ns: u64) -> Schedule {
+    faults.sort_by_key(|fault| fault.at_ns);
+    let last_ns = faults.iter().map(|fault| fault.at_ns + fault.what.span_ns()).max().unwrap_or(0).max(end_ns);
+    let timings: Vec<_> = nodes.iter().filter_map(|node| node.timing.timing().ok()).collect();
+    let bounds = Bounds::of(timings.iter(), RHO_PPM.unsigned_abs());
+    let until_ns = last_ns + bounds.settle_ns + 2 * bounds.takeover_ns + QUIET_NS;
+    Schedule { nodes, says_not_found: rng.bool(), faults, until_ns }
+}
+
+const fn fault(at_ns: u64, what: What) -> Fault {
+    Fault { at_ns, what }
+}
+
+const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
+/// How long nothing may change at the end.
+const QUIET_NS: u64 = 600 * SECOND;
+/// The bound on the rates of clocks.
+const RHO_PPM: i32 = 10_000;
+/// Lease, renew, retry and tick.
+const PROFILES_MS: [(u64, u64, u64, u64); 5] = [
+    (4_000, 2_500, 500, 1),
+    (4_000, 3_000, 1_000, 1_000),
+    (8_000, 5_000, 1_000, 1_000),
+    (15_000, 10_000, 2_000, 1_000),
+    (3_000, 2_000, 600, 1),
+];

@@ -1,0 +1,122 @@
+//! What a person, or a program that is no candidate, does to the record behind the candidates' backs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lease_core::{HandoverRequest, Hint, HolderIdentity, LeaseRecord, Op, Timestamp, Versioned};
+
+use super::schedule::Edit;
+use super::world::{Happening, World};
+
+impl World<'_> {
+    /// One edit. Who could know what was there before is noted, because exclusion is demanded of those.
+    pub(super) fn edit(&mut self, edit: Edit) {
+        let Some(stored) = self.store.current().cloned() else { return };
+        let Some(changed) = self.edited(edit, &stored) else { return };
+        self.note_who_knows(edit, &stored, changed.as_ref());
+        match edit {
+            Edit::Delete => {
+                self.store.delete(self.now_ns);
+                self.telling.holds(None, self.now_ns);
+                self.tell_watchers(&Hint::Deleted);
+                return;
+            }
+            Edit::Garbage => return self.store.corrupt(self.now_ns),
+            Edit::Label => {
+                let labelled = self.store.edit_label(self.now_ns);
+                if let Some(labelled) = labelled {
+                    self.tell_watchers(&Hint::Changed(labelled));
+                }
+                return;
+            }
+            _ => {}
+        }
+        let Some(record) = changed else { return };
+        if let Some(put) = self.store.edit(self.now_ns, |current| *current = record) {
+            self.telling.holds(put.record.holder.as_ref(), self.now_ns);
+            self.tell_watchers(&Hint::Changed(put));
+        }
+    }
+
+    /// What becomes of the record; none inside when it is not replaced, none at all when there is nothing to do.
+    fn edited(&self, edit: Edit, stored: &Versioned) -> Option<Option<LeaseRecord>> {
+        let mut record = stored.record.clone();
+        let now = self.wall();
+        match edit {
+            Edit::Delete | Edit::Garbage | Edit::Label => return Some(None),
+            Edit::Clear => record.holder = None,
+            Edit::Wipe => (record.holder, record.renew_time, record.acquire_time) = (None, None, None),
+            Edit::Overwrite => record.holder = HolderIdentity::from_record("intruder"),
+            Edit::OverwriteRenewed => {
+                record.holder = HolderIdentity::from_record("intruder");
+                record.renew_time = Some(now);
+            }
+            Edit::OverwriteWith(node) => {
+                record.holder = Some(self.identity_of(node));
+                record.renew_time = Some(now);
+            }
+            Edit::ForeignRelease | Edit::StaleForeignRelease => {
+                record.holder = None;
+                record.lease_duration = Duration::from_secs(1);
+                (record.renew_time, record.acquire_time) = (Some(now), Some(now));
+                if edit == Edit::StaleForeignRelease {
+                    record.transitions = record.transitions.saturating_sub(1);
+                }
+            }
+            Edit::LowerDuration => record.lease_duration = Duration::from_secs(1),
+            Edit::LowerDurationRenewed => {
+                record.lease_duration = Duration::from_secs(1);
+                record.renew_time = Some(now);
+            }
+            Edit::Restore(writes_ago) => record = self.store.past(writes_ago)?.record.clone(),
+            Edit::RestoreRelease => record = self.store.latest_release()?.clone(),
+            Edit::MadeAnew => record = LeaseRecord::default(),
+            Edit::Request | Edit::VoidRequest => {
+                let holder = record.holder.clone()?;
+                let meant = if edit == Edit::Request { record.acquire_time? } else { now };
+                let request = HandoverRequest { holder, acquire_time: meant, successor: None, draining: false };
+                record.request = Some(Arc::new(request));
+            }
+            Edit::Strategy => record.strategy = Some("OldestEmulationVersion".into()),
+            Edit::NoStrategy => record.strategy = None,
+        }
+        Some(Some(record))
+    }
+
+    /// A process that never saw the holder, and a create under way, cannot know better. One that knows saw a holder,
+    /// and waits for as long as the present one asks for, by itself or because it saw this term.
+    fn note_who_knows(&mut self, edit: Edit, stored: &Versioned, changed: Option<&LeaseRecord>) {
+        let asked = stored.record.lease_duration;
+        let transitions = stored.record.transitions;
+        let restores_release = changed.is_some_and(|record| record.released.is_some());
+        let was_held = stored.record.holder.is_some();
+        let informed: Vec<bool> = self
+            .processes
+            .iter()
+            .map(|process| {
+                let Some(seen) = process.elector.observed() else { return false };
+                let own = process.timing.lease_duration();
+                let this_term = seen.record.transitions == transitions;
+                let knows = !was_held
+                    || seen.record.holder.is_some()
+                        && (asked <= own || this_term && asked <= seen.record.lease_duration);
+                // An older term's release is believed by whoever saw nothing since that term.
+                knows && process.runs && (!restores_release || seen.record.transitions >= transitions)
+            })
+            .collect();
+        let creates = self.queue.iter().filter_map(|(at_ns, happening)| match happening {
+            Happening::Arrive { request, .. } if matches!(request.op, Op::Create(_)) => Some(at_ns),
+            _ => None,
+        });
+        let under_way_until_ns = creates.max();
+        if matches!(edit, Edit::Label | Edit::Request | Edit::VoidRequest) {
+            return;
+        }
+        self.oracle.assumptions.edited(&informed, under_way_until_ns, self.now_ns);
+    }
+
+    fn wall(&self) -> Timestamp {
+        let us = i64::try_from(self.now_ns / 1_000).unwrap_or(i64::MAX / 2);
+        Timestamp::from_unix_micros(1_700_000_000_000_000 + us)
+    }
+}

@@ -1,0 +1,301 @@
+//! What befalls candidates, clocks, links and the store: one function a kind, at the moment the schedule says.
+
+use std::sync::Arc;
+
+use lease_core::{Event, Hint, PhaseKind};
+
+use super::invariants::{Violation, letter};
+use super::network::Fate;
+use super::process::identity;
+use super::schedule::What;
+use super::stats::Seen;
+use super::world::{Happening, World};
+
+impl World<'_> {
+    pub(super) fn befall(&mut self, what: &What) -> Result<(), Violation> {
+        self.oracle.stats.faults += 1;
+        let until_ns = self.now_ns.saturating_add(what.span_ns()).saturating_add(self.settle_ns);
+        self.oracle.liveness.disturbed(until_ns);
+        self.telling.say(self.now_ns, || format!("-- {what:?}"));
+        match *what {
+            What::Crash { node, back_ns } => self.crash(node, back_ns),
+            What::Shutdown { node, back_ns } => self.shut_down(node, back_ns),
+            What::Resign { node, to } => {
+                let to = to.map(|to| Arc::from(letter(to).to_string().as_str()));
+                self.tell_machine(node, Event::Resign { to })
+            }
+            What::WorkEnds { node, whole } => self.work_ends(node, whole),
+            What::Pause { node, for_ns } => self.pause(node, for_ns, false),
+            What::Suspend { node, for_ns } => {
+                self.processes[node].clocks.stop(self.now_ns, false);
+                self.pause(node, for_ns, true)
+            }
+            What::Freeze { node, for_ns } => {
+                self.processes[node].clocks.stop(self.now_ns, true);
+                self.oracle.assumptions.frozen(node, self.now_ns.saturating_add(for_ns));
+                self.pause(node, for_ns, true)
+            }
+            What::Rate { node, boottime_ppm, raw_ppm } => {
+                self.processes[node].clocks.set_rates(self.now_ns, boottime_ppm, raw_ppm);
+                self.check_clocks();
+                self.arm_again(node)
+            }
+            What::WallStep { node, by_us } => {
+                self.processes[node].clocks.step_wall(by_us);
+                Ok(())
+            }
+            What::Starve { node, for_ns, late_ns } => {
+                let process = &mut self.processes[node];
+                (process.starve_until_ns, process.starve_ns) = (self.now_ns + for_ns, late_ns);
+                Ok(())
+            }
+            What::HangOnStop { node, for_ns, beyond_ns } => {
+                let process = &mut self.processes[node];
+                (process.hang_until_ns, process.hang_ns) = (self.now_ns + for_ns, beyond_ns);
+                Ok(())
+            }
+            _ => self.befall_link(what),
+        }
+    }
+
+    /// What befalls a link, the watch, or the store.
+    fn befall_link(&mut self, what: &What) -> Result<(), Violation> {
+        let now_ns = self.now_ns;
+        match *what {
+            What::Cut { node, way, for_ns } => {
+                self.processes[node].network.cut(way, now_ns + for_ns);
+                if way.has_replies() {
+                    self.mend_watch(node, for_ns);
+                }
+            }
+            What::Lossy { node, way, for_ns, pattern } => {
+                self.processes[node].network.lose(way, now_ns + for_ns, pattern);
+            }
+            What::Slow { node, way, for_ns, extra_ns } => {
+                self.processes[node].network.slow(way, now_ns + for_ns, extra_ns);
+            }
+            What::Hold { node, way, extra_ns } => self.processes[node].network.hold(way, extra_ns),
+            What::Refuse { node, for_ns, refusal, pattern, retry_after_ns } => {
+                self.processes[node].network.refuse(now_ns + for_ns, refusal, pattern, retry_after_ns);
+            }
+            What::WatchLost { node, for_ns } => {
+                self.processes[node].network.lose_hints(now_ns + for_ns);
+                self.mend_watch(node, for_ns);
+                if self.processes[node].spec.watches {
+                    return self.tell_machine(node, Event::WatchLost);
+                }
+            }
+            What::WatchLate { node, for_ns, extra_ns } => {
+                self.processes[node].network.delay_hints(now_ns + for_ns, extra_ns);
+            }
+            What::WatchLies { node, for_ns, every_ns, pattern } => {
+                let (life, until_ns) = (self.processes[node].life, now_ns + for_ns);
+                return self.lie(node, life, until_ns, every_ns, pattern);
+            }
+            What::Edit { edit } => self.edit(edit),
+            What::Rollback { writes } => self.roll_back(writes),
+            What::RaiseEpoch => self.raise_epoch(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// An event for a machine, as its application or its watch brings it; nothing for a peer.
+    fn tell_machine(&mut self, node: usize, event: Event) -> Result<(), Violation> {
+        if !self.processes[node].spec.rule.is_ours() {
+            return Ok(());
+        }
+        self.deliver(node, self.processes[node].life, event)
+    }
+
+    fn crash(&mut self, node: usize, back_ns: Option<u64>) -> Result<(), Violation> {
+        if !self.processes[node].runs {
+            return Ok(());
+        }
+        self.processes[node].end(node, self.now_ns);
+        self.oracle.crashed(node, self.now_ns);
+        self.telling.rests(node, self.now_ns);
+        if let Some(back_ns) = back_ns {
+            let life = self.processes[node].life;
+            self.queue.push(self.now_ns + back_ns, Happening::Start { node, life });
+        }
+        Ok(())
+    }
+
+    fn shut_down(&mut self, node: usize, back_ns: Option<u64>) -> Result<(), Violation> {
+        if !self.processes[node].runs {
+            return Ok(());
+        }
+        self.processes[node].back_ns = back_ns;
+        self.deliver(node, self.processes[node].life, Event::Shutdown)
+    }
+
+    /// The work of a leader ends by itself.
+    fn work_ends(&mut self, node: usize, whole: bool) -> Result<(), Violation> {
+        let process = &self.processes[node];
+        if process.paused_until_ns.is_some() || process.elector.phase() != PhaseKind::Leading {
+            return Ok(());
+        }
+        let Some(term) = self.oracle.nodes[node].working().map(|work| work.term.id) else { return Ok(()) };
+        if !whole {
+            return self.step(node, Event::WorkEnded { term });
+        }
+        if let Some(work) = &mut self.oracle.nodes[node].work {
+            work.acts = false;
+        }
+        self.oracle.rests(node, self.now_ns);
+        self.telling.rests(node, self.now_ns);
+        self.step(node, Event::Drained { term })
+    }
+
+    fn pause(&mut self, node: usize, for_ns: u64, clocks: bool) -> Result<(), Violation> {
+        let process = &mut self.processes[node];
+        let until_ns = self.now_ns.saturating_add(for_ns);
+        let life = process.life;
+        if clocks {
+            process.sleeps_until_ns = process.sleeps_until_ns.max(until_ns);
+            self.queue.push(until_ns, Happening::GoOn { node, life, clocks: true });
+        } else if process.runs {
+            self.queue.push(until_ns, Happening::GoOn { node, life, clocks: false });
+        }
+        if !process.runs {
+            return Ok(());
+        }
+        process.paused_until_ns = Some(process.paused_until_ns.unwrap_or(0).max(until_ns));
+        process.wake_at_ns = u64::MAX;
+        if self.oracle.nodes[node].acts && u128::from(for_ns) > process.timing.lease_duration().as_nanos() {
+            self.oracle.saw(Seen::LongPause);
+        }
+        Ok(())
+    }
+
+    /// A process that was stopped goes on, and everything that came for it meanwhile comes at once.
+    pub(super) fn go_on(&mut self, node: usize, life: u32, clocks: bool) -> Result<(), Violation> {
+        let process = &mut self.processes[node];
+        let over = process.paused_until_ns.is_none_or(|until_ns| until_ns <= self.now_ns);
+        if clocks && process.sleeps_until_ns <= self.now_ns {
+            process.clocks.go_on(self.now_ns);
+        }
+        if !process.is(life) || process.paused_until_ns.is_none() || !over {
+            return Ok(());
+        }
+        process.paused_until_ns = None;
+        // Before anything else: the rest of an act whose check was before the pause.
+        let verdict = self.oracle.goes_on(node, life, self.now_ns);
+        self.judge(verdict)?;
+        let process = &mut self.processes[node];
+        let inbox = std::mem::take(&mut process.inbox);
+        // A check of the application may be the first to see that the hold is over.
+        let term = self.oracle.nodes[node].working().map(|work| (work.term.id, work.valid_until));
+        if let Some((term, valid_until)) = term
+            && process.local(self.now_ns).has_reached_either(valid_until)
+            && life % 2 == 0
+        {
+            self.step(node, Event::ExpirySeen { term })?;
+        }
+        for event in inbox {
+            self.deliver(node, life, event)?;
+        }
+        if self.processes[node].is(life) { self.step(node, Event::Wake) } else { Ok(()) }
+    }
+
+    /// A timer that was armed at another rate is armed anew.
+    fn arm_again(&mut self, node: usize) -> Result<(), Violation> {
+        if self.processes[node].runs && self.processes[node].paused_until_ns.is_none() {
+            return self.step(node, Event::Wake);
+        }
+        Ok(())
+    }
+
+    /// Whether the clocks are within their bounds, from now on.
+    pub(super) fn check_clocks(&mut self) {
+        let mut out_of_bounds = false;
+        for process in &self.processes {
+            self.error_ppm = self.error_ppm.max(process.clocks.error_ppm());
+            out_of_bounds |= process.clocks.error_ppm() > process.timing.rate_error_ppm();
+        }
+        if out_of_bounds {
+            self.oracle.assumptions.clock_out_of_bounds(u64::MAX);
+        }
+    }
+
+    /// After a while the watch is there again, and says so.
+    fn mend_watch(&mut self, node: usize, for_ns: u64) {
+        if self.processes[node].spec.watches {
+            let life = self.processes[node].life;
+            self.queue.push(self.now_ns + for_ns, Happening::Rewatch { node, life });
+        }
+    }
+
+    pub(super) fn rewatch(&mut self, node: usize, life: u32) -> Result<(), Violation> {
+        if !self.processes[node].is(life) {
+            return Ok(());
+        }
+        let Fate::Arrives(after_ns) = self.processes[node].network.hint(self.now_ns) else {
+            return Ok(());
+        };
+        let hint = self.store.current().filter(|_| self.store.is_readable).cloned().map(Hint::Changed);
+        let hint = hint.unwrap_or(Hint::Deleted);
+        self.queue.push(self.now_ns + after_ns, Happening::Tell { node, life, hint });
+        self.deliver(node, life, Event::WatchLost)?;
+        self.deliver(node, life, Event::WatchReady)
+    }
+
+    /// Untruths that cost nothing to tell.
+    pub(super) fn lie(
+        &mut self,
+        node: usize,
+        life: u32,
+        until_ns: u64,
+        every_ns: u64,
+        pattern: u64,
+    ) -> Result<(), Violation> {
+        if self.now_ns >= until_ns || !self.processes[node].spec.watches || self.processes[node].life != life {
+            return Ok(());
+        }
+        let next_ns = self.now_ns + every_ns.max(1_000_000);
+        let pattern_next = pattern.rotate_right(7);
+        let happening = Happening::Lie { node, life, until_ns, every_ns, pattern: pattern_next };
+        self.queue.push(next_ns, happening);
+        let back = usize::try_from(pattern >> 2 & 31).unwrap_or(0);
+        let event = match (pattern & 3, self.store.past(back)) {
+            (0, _) => Event::WatchLost,
+            (1, _) => Event::WatchReady,
+            (2, Some(old)) => Event::Hint(Hint::Changed(old.clone())),
+            _ => Event::Hint(Hint::Deleted),
+        };
+        self.deliver(node, life, event)
+    }
+
+    fn roll_back(&mut self, writes: usize) {
+        if self.store.roll_back(writes, self.now_ns) {
+            self.oracle.assumptions.rolled_back();
+        }
+    }
+
+    /// An operator restarts everybody with a higher epoch than anybody had.
+    fn raise_epoch(&mut self) {
+        let highest = self.processes.iter().map(|process| process.epoch).max().unwrap_or(0).max(self.store.epoch_max);
+        for node in 0..self.processes.len() {
+            let process = &mut self.processes[node];
+            process.epoch = highest + 1;
+            if !process.runs {
+                process.end(node, self.now_ns);
+            } else {
+                process.end(node, self.now_ns);
+                self.oracle.crashed(node, self.now_ns);
+                self.telling.rests(node, self.now_ns);
+            }
+            let life = self.processes[node].life;
+            self.queue.push(self.now_ns + RESTART_NS, Happening::Start { node, life });
+        }
+        self.oracle.assumptions.epoch_raised(self.now_ns);
+    }
+
+    /// The name that a candidate's present process writes.
+    pub(super) fn identity_of(&self, node: usize) -> lease_core::HolderIdentity {
+        identity(node, self.processes[node].life)
+    }
+}
+
+const RESTART_NS: u64 = 1_000_000_000;

@@ -1,0 +1,74 @@
+//! What is known of one candidate from outside: what its application was told, and what it sent.
+
+use lease_core::{Instant, Term, TermId, Timestamp};
+
+use super::invariants::i10_request_rate::RequestRate;
+use super::invariants::i12_agreement::Spinning;
+
+/// What the work of one candidate is doing.
+#[derive(Clone, Debug)]
+pub(super) struct Work {
+    pub(super) term: Term,
+    pub(super) valid_until: Instant,
+    /// When its drain is to end.
+    pub(super) drain_by: Option<Instant>,
+    /// Whether it was told to drain or to stop.
+    pub(super) told: bool,
+    pub(super) must_stop_by: Option<Instant>,
+    /// Whether it still goes on; its term stays open a little longer.
+    pub(super) acts: bool,
+    /// Whether it goes on beyond its time, because it hangs.
+    pub(super) hangs: bool,
+}
+
+/// One candidate, since its process started.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub(super) is_ours: bool,
+    /// Whether its work goes on: also that of a peer.
+    pub(super) acts: bool,
+    /// Whether its work goes on beyond the time to stop, because it is paused or hangs: an assumption is broken.
+    pub(super) is_late: bool,
+    /// When it last went on after a pause: what it does at that moment it could not do before.
+    pub(super) went_on_at_ns: Option<u64>,
+    pub(super) work: Option<Work>,
+    pub(super) last_term: Option<TermId>,
+    pub(super) acquired_at: Option<Timestamp>,
+    /// The send times of its latest writes that the store has applied.
+    pub(super) applied: Vec<Instant>,
+    /// When it sent the write whose outcome it does not know yet.
+    pub(super) unresolved: Option<Instant>,
+    pub(super) requests: RequestRate,
+    pub(super) spinning: Spinning,
+    /// When it gave a term up.
+    pub(super) gave_up_at: Option<Instant>,
+    /// Until when the store has asked to be left alone.
+    pub(super) leave_alone_until: Option<Instant>,
+    /// When its last read was answered, in true time.
+    pub(super) read_at_ns: u64,
+    /// When a record of its was created, in true time.
+    pub(super) created_at_ns: u64,
+    /// The highest revision of any answer.
+    pub(super) revision_max: u128,
+}
+
+impl Judged {
+    pub(super) fn new(is_ours: bool) -> Self {
+        Self { is_ours, ..Self::default() }
+    }
+
+    /// The work of ours that goes on.
+    pub(super) fn working(&self) -> Option<&Work> {
+        self.work.as_ref().filter(|work| work.acts)
+    }
+
+    pub(super) fn note_applied(&mut self, sent_at: Instant) {
+        if self.applied.len() == APPLIED_MAX {
+            self.applied.remove(0);
+        }
+        self.applied.push(sent_at);
+    }
+}
+
+/// More writes than can be under way at once, and late.
+const APPLIED_MAX: usize = 32;

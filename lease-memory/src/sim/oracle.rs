@@ -1,0 +1,485 @@
+//! The oracle: what is shown to the invariants, and what a run is remembered for.
+
+use std::sync::Arc;
+
+use lease_core::{
+    Elector, Failure, Instant, LeaseRecord, LockErrorKind, Notice, Op, Purpose, Reason, Request, TermId, Timing,
+    Versioned, Won,
+};
+
+use super::Demands;
+use super::assumptions::{Assumptions, Excuse};
+use super::invariants::i02_rising_tokens::RisingTokens;
+use super::invariants::i03_fenced_resource::FencedResource;
+use super::invariants::i05_full_wait::{self, Taken};
+use super::invariants::liveness::Liveness;
+use super::invariants::rules::{self, Shown};
+use super::invariants::{
+    Verdict, i01_mutual_exclusion, i04_bounded_hold, i06_release_after_stop, i07_order_of_writes, i08_no_revival,
+    i09_alternation, i11_foreign_fields, i12_agreement, letter,
+};
+use super::judged::{Judged, Work};
+use super::process::Process;
+use super::schedule::Rule;
+use super::stats::{Overlap, Seen, Stats};
+use super::store::Store;
+use crate::store::Labels;
+
+/// Everything that judges a run.
+pub(super) struct Oracle {
+    pub(super) nodes: Vec<Judged>,
+    pub(super) assumptions: Assumptions,
+    pub(super) liveness: Liveness,
+    pub(super) stats: Stats,
+    demands: Demands,
+    tokens: RisingTokens,
+    resource: FencedResource,
+    seen: [u64; Seen::ALL.len()],
+    /// Since when nobody acts; none before the first term, and while somebody does.
+    leaderless_since_ns: Option<u64>,
+    /// The overlaps that go on.
+    open: Vec<Overlap>,
+}
+
+/// A write that the store has just applied, and what was there before.
+pub(super) struct Arrival<'a> {
+    pub(super) node: usize,
+    pub(super) life: u32,
+    pub(super) request: &'a Request,
+    pub(super) sent_at: Instant,
+    /// The record before, where it could be understood.
+    pub(super) before: Option<&'a LeaseRecord>,
+    pub(super) labels: (Option<&'a Arc<Labels>>, Option<&'a Arc<Labels>>),
+    pub(super) stored_at_ns: u64,
+    pub(super) was_ours: bool,
+    pub(super) now_ns: u64,
+    pub(super) error_ppm: u32,
+}
+
+impl Oracle {
+    pub(super) fn new(
+        rules: impl Iterator<Item = Rule>,
+        assumptions: Assumptions,
+        liveness: Liveness,
+        demands: Demands,
+    ) -> Self {
+        Self {
+            nodes: rules.map(|rule| Judged::new(rule.is_ours())).collect(),
+            assumptions,
+            liveness,
+            stats: Stats::default(),
+            demands,
+            tokens: RisingTokens::default(),
+            resource: FencedResource::new(),
+            seen: [0; Seen::ALL.len()],
+            leaderless_since_ns: None,
+            open: Vec::new(),
+        }
+    }
+
+    pub(super) fn saw(&mut self, what: Seen) {
+        self.seen[what as usize] += 1;
+    }
+
+    /// The run is over.
+    pub(super) fn end(&mut self, now_ns: u64) {
+        self.stats.simulated_ns = now_ns;
+        for overlap in self.open.drain(..) {
+            self.stats.overlaps.push(Overlap { until_ns: now_ns, ..overlap });
+        }
+        for seen in Seen::ALL {
+            let count = self.seen[*seen as usize];
+            if count > 0 {
+                self.stats.seen.insert(seen.as_str(), count);
+            }
+        }
+    }
+
+    pub(super) fn acting(&self) -> impl Iterator<Item = usize> + '_ {
+        self.nodes.iter().enumerate().filter(|(_, judged)| judged.acts).map(|(node, _)| node)
+    }
+
+    pub(super) fn is_working(&self, node: usize, term: TermId) -> bool {
+        self.nodes[node].working().is_some_and(|work| work.term.id == term)
+    }
+
+    pub(super) fn look_for_a_leader(&mut self, somebody_could: bool) -> Verdict {
+        let leaders = self.acting().count();
+        let verdict = self.liveness.check(leaders, somebody_could);
+        if self.demands.liveness { verdict } else { Ok(()) }
+    }
+
+    /// Before a step is looked at: what the work does until it hears of it.
+    pub(super) fn acts(&mut self, node: usize, timing: &Timing, local: Instant, now_ns: u64) -> Verdict {
+        let judged = &mut self.nodes[node];
+        judged.spinning.stepped(node, now_ns)?;
+        if judged.went_on_at_ns == Some(now_ns) {
+            return Ok(());
+        }
+        i04_bounded_hold::acts(node, judged, timing, local)
+    }
+
+    pub(super) fn stepped(&mut self, node: usize, elector: &Elector, local: Instant) -> Verdict {
+        let judged = &self.nodes[node];
+        rules::drains(node, judged, local)?;
+        i12_agreement::stepped(node, judged, elector)
+    }
+
+    pub(super) fn noticed(
+        &mut self,
+        node: usize,
+        process: &Process,
+        local: Instant,
+        notice: &Notice,
+        now_ns: u64,
+        error_ppm: u32,
+    ) -> Verdict {
+        rules::noticed(node, &self.nodes[node], &process.elector, notice, now_ns, error_ppm)?;
+        let judged = &mut self.nodes[node];
+        match notice {
+            Notice::Started(term) => {
+                i09_alternation::started(node, judged, term)?;
+                i08_no_revival::started(node, judged, term)?;
+                i04_bounded_hold::holds_until(node, judged, &process.timing, term.valid_until)?;
+                let excused = self.assumptions.tokens_may_fall(now_ns);
+                self.tokens.granted(node, term, excused)?;
+                judged.work = Some(Work {
+                    term: term.clone(),
+                    valid_until: term.valid_until,
+                    drain_by: None,
+                    told: false,
+                    must_stop_by: None,
+                    acts: true,
+                    hangs: false,
+                });
+                self.saw_won(term.won, term.transitions);
+                let life = process.life;
+                self.use_resource(node, life, now_ns)
+            }
+            Notice::Renewed { term, valid_until, .. } => {
+                i08_no_revival::renewed(node, judged, *term)?;
+                i04_bounded_hold::holds_until(node, judged, &process.timing, *valid_until)?;
+                if let Some(work) = &mut judged.work {
+                    work.valid_until = *valid_until;
+                }
+                let life = process.life;
+                self.use_resource(node, life, now_ns)
+            }
+            Notice::Drain { term, by, why } => {
+                let work = i09_alternation::told(node, judged, *term)?;
+                work.told = true;
+                work.drain_by = Some(*by);
+                if *why == Reason::HandedOver {
+                    self.saw(Seen::HandedOver);
+                }
+                self.liveness_ended(node, why.as_str(), now_ns)
+            }
+            Notice::MustStop { term, by, why } => {
+                let work = i09_alternation::told(node, judged, *term)?;
+                work.told = true;
+                work.must_stop_by = Some(*by);
+                if why.is_loss() {
+                    self.stats.false_failovers += 1;
+                }
+                self.saw_lost(*why);
+                self.liveness_ended(node, why.as_str(), now_ns)
+            }
+            Notice::Stopped { term, why, released } => {
+                i09_alternation::stopped(node, judged, *term)?;
+                if matches!(why, Reason::Resigned | Reason::HandedOver) {
+                    judged.gave_up_at = Some(local);
+                }
+                if *released {
+                    self.saw(Seen::GracefulRelease);
+                }
+                self.rests(node, now_ns);
+                Ok(())
+            }
+            Notice::LateAcknowledgement => {
+                self.saw(Seen::LateAcknowledgement);
+                Ok(())
+            }
+            Notice::Refusing(Some(_)) => {
+                self.saw(Seen::Refused);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn liveness_ended(&self, node: usize, why: &str, now_ns: u64) -> Verdict {
+        if self.demands.liveness { self.liveness.ended(node, why, now_ns) } else { Ok(()) }
+    }
+
+    fn saw_won(&mut self, won: Won, transitions: u32) {
+        self.stats.terms += 1;
+        self.saw(match won {
+            Won::Created if transitions > 0 || self.stats.terms > 1 => Seen::TakeoverAfterDeletion,
+            Won::Created => Seen::FirstTerm,
+            Won::Released => Seen::TakeoverByRelease,
+            Won::Expired => Seen::TakeoverByExpiry,
+        });
+    }
+
+    fn saw_lost(&mut self, why: Reason) {
+        let seen = match why {
+            Reason::Expired => Seen::HoldExpired,
+            Reason::TakenOver => Seen::EndedTakenOver,
+            Reason::Deleted => Seen::EndedDeleted,
+            Reason::Cleared => Seen::EndedCleared,
+            Reason::Malformed => Seen::EndedMalformed,
+            Reason::Regressed => Seen::EndedRegressed,
+            Reason::IdentityConflict => Seen::EndedIdentityConflict,
+            Reason::DrainTimeout => Seen::DrainTimedOut,
+            _ => return,
+        };
+        self.saw(seen);
+    }
+
+    /// Its work begins to act, by notice or, for a peer, by callback.
+    pub(super) fn started(&mut self, node: usize, now_ns: u64) -> Verdict {
+        if let Some(since_ns) = self.leaderless_since_ns.take() {
+            self.stats.leaderless_ns.push(now_ns - since_ns);
+        }
+        let verdict = i01_mutual_exclusion::started(node, &self.nodes, &self.assumptions, now_ns);
+        let others: Vec<usize> = self.acting().filter(|other| *other != node).collect();
+        for other in others {
+            let late = self.nodes[other].is_late.then_some(Excuse::Late);
+            let excuse = self.assumptions.excuse(other, node, now_ns).or(late);
+            if excuse.is_some() {
+                self.saw(Seen::ExcusedOverlap);
+            }
+            self.open.push(Overlap { nodes: (other, node), from_ns: now_ns, until_ns: now_ns, excuse });
+        }
+        self.nodes[node].acts = true;
+        if self.demands.exclusion { verdict } else { Ok(()) }
+    }
+
+    /// Its work acts no more.
+    pub(super) fn rests(&mut self, node: usize, now_ns: u64) {
+        let judged = &mut self.nodes[node];
+        if !std::mem::take(&mut judged.acts) {
+            return;
+        }
+        judged.is_late = false;
+        let (over, open): (Vec<Overlap>, Vec<Overlap>) =
+            self.open.drain(..).partition(|overlap| overlap.nodes.0 == node || overlap.nodes.1 == node);
+        self.open = open;
+        // What begins and ends at one moment is none: who stops at a moment acts before it only.
+        let over = over.into_iter().filter(|overlap| now_ns > overlap.from_ns);
+        self.stats.overlaps.extend(over.map(|overlap| Overlap { until_ns: now_ns, ..overlap }));
+        if self.acting().next().is_none() {
+            self.leaderless_since_ns = Some(now_ns);
+        }
+    }
+
+    /// The work of a term acts on the fenced resource.
+    fn use_resource(&mut self, node: usize, life: u32, now_ns: u64) -> Verdict {
+        let Some(work) = self.nodes[node].working() else { return Ok(()) };
+        let owner = (node, life, work.term.id);
+        let excused = self.assumptions.is_rolled_back(now_ns);
+        if !self.resource.acted(owner, work.term.token, excused)? {
+            self.saw(Seen::StaleActRefused);
+        }
+        Ok(())
+    }
+
+    pub(super) fn work_stops(
+        &mut self,
+        node: usize,
+        life: u32,
+        timing: &Timing,
+        local: Instant,
+        now_ns: u64,
+    ) -> Verdict {
+        if self.nodes[node].went_on_at_ns != Some(now_ns) {
+            i04_bounded_hold::acts(node, &self.nodes[node], timing, local)?;
+        }
+        // Its last act is as late as it can be.
+        self.use_resource(node, life, now_ns)?;
+        if let Some(work) = &mut self.nodes[node].work {
+            work.acts = false;
+        }
+        self.rests(node, now_ns);
+        Ok(())
+    }
+
+    /// A process that was stopped goes on in the middle of an act that was checked before.
+    pub(super) fn goes_on(&mut self, node: usize, life: u32, now_ns: u64) -> Verdict {
+        self.nodes[node].went_on_at_ns = Some(now_ns);
+        self.use_resource(node, life, now_ns)
+    }
+
+    pub(super) fn hangs(&mut self, node: usize) {
+        if let Some(work) = &mut self.nodes[node].work {
+            work.hangs = true;
+        }
+    }
+
+    /// Somebody else starts: who acts beyond its time does so because it is stopped or hangs, or by a mistake.
+    pub(super) fn update_lateness(
+        &mut self,
+        node: usize,
+        local: Instant,
+        timing: &Timing,
+        stuck: bool,
+        now_ns: u64,
+    ) -> Verdict {
+        let stuck = stuck || self.nodes[node].went_on_at_ns == Some(now_ns);
+        let judged = &mut self.nodes[node];
+        judged.is_late = judged.working().is_some_and(|work| {
+            (stuck || work.hangs) && local.has_reached_either(work.valid_until + timing.stop_timeout())
+        });
+        if stuck { Ok(()) } else { i04_bounded_hold::acts(node, judged, timing, local) }
+    }
+
+    /// The process is gone, and its work with it.
+    pub(super) fn ended(&mut self, node: usize, now_ns: u64) {
+        self.rests(node, now_ns);
+        self.nodes[node] = Judged::new(self.nodes[node].is_ours);
+        self.assumptions.started_afresh(node);
+    }
+
+    pub(super) fn crashed(&mut self, node: usize, now_ns: u64) {
+        if self.nodes[node].acts {
+            self.saw(Seen::LeaderCrashed);
+        }
+        self.ended(node, now_ns);
+    }
+
+    /// A reply that the machine waits for, or not, is about to reach it.
+    pub(super) fn replied(
+        &mut self,
+        node: usize,
+        purpose: Option<Purpose>,
+        result: &Result<Option<Versioned>, Failure>,
+        local: Instant,
+        in_term: bool,
+        now_ns: u64,
+    ) -> Shown {
+        let judged = &mut self.nodes[node];
+        let Some(purpose) = purpose else { return Shown::default() };
+        let is_read = purpose == Purpose::Read;
+        let mut resolved = None;
+        match result {
+            Ok(_) => {
+                let unresolved = judged.unresolved.take().filter(|_| is_read);
+                resolved = unresolved.map(|sent_at| judged.applied.contains(&sent_at));
+            }
+            Err(failure) if matches!(failure.kind, LockErrorKind::Unavailable | LockErrorKind::Denied) && !is_read => {
+                judged.unresolved = None;
+            }
+            Err(_) => {}
+        }
+        if let Some(applied) = resolved {
+            self.saw(if applied { Seen::UnknownFoundApplied } else { Seen::UnknownFoundNotApplied });
+        }
+        let judged = &mut self.nodes[node];
+        match result {
+            Ok(found) => {
+                if is_read {
+                    judged.read_at_ns = now_ns;
+                }
+                let revision = found.as_ref().and_then(|found| found.revision).unwrap_or(0);
+                let regressed = revision != 0 && revision < judged.revision_max;
+                judged.revision_max = judged.revision_max.max(revision);
+                Shown { gone: is_read && found.is_none(), regressed }
+            }
+            Err(failure) => {
+                if is_read && failure.unreadable.is_some() {
+                    judged.read_at_ns = now_ns;
+                }
+                if let (Some(asked), false, Purpose::Read | Purpose::Acquire) = (failure.retry_after, in_term, purpose) {
+                    judged.leave_alone_until = Some(local + asked);
+                }
+                let gone = purpose == Purpose::Renew && failure.kind == LockErrorKind::NotFound;
+                Shown { gone, regressed: false }
+            }
+        }
+    }
+
+    pub(super) fn sent(
+        &mut self,
+        node: usize,
+        process: &Process,
+        request: &Request,
+        local: Instant,
+        now_ns: u64,
+    ) -> Verdict {
+        let purpose = request.purpose;
+        if purpose == Purpose::Read {
+            self.stats.reads += 1;
+        } else {
+            self.stats.writes += 1;
+        }
+        let judged = &mut self.nodes[node];
+        if purpose != Purpose::Read {
+            judged.unresolved = Some(local);
+        }
+        judged.requests.sent(node, process.spec.timing.retry_ns, now_ns)?;
+        rules::sent(node, judged, &process.timing, purpose, local)?;
+        if purpose == Purpose::Release {
+            i06_release_after_stop::releases(node, judged)?;
+        }
+        if purpose != Purpose::Read {
+            i07_order_of_writes::writes(node, judged, purpose, local)?;
+        }
+        Ok(())
+    }
+
+    /// R16, for an acquisition that is on its way.
+    pub(super) fn succeeds(
+        &self,
+        node: usize,
+        process: &Process,
+        request: &Request,
+        store: &Store,
+        now_ns: u64,
+        error_ppm: u32,
+    ) -> Verdict {
+        let Op::Update { seen, .. } = &request.op else { return Ok(()) };
+        let Some(stored) = store.current().filter(|stored| stored.version == seen.version && store.is_ours) else {
+            return Ok(());
+        };
+        rules::succeeds(node, &process.elector, &stored.record, now_ns - store.stored_at_ns, error_ppm)
+    }
+
+    /// The store has applied a write of ours.
+    pub(super) fn applied(&mut self, arrival: &Arrival<'_>, processes: &mut [Process]) -> Verdict {
+        let &Arrival { node, life, request, sent_at, before, now_ns, .. } = arrival;
+        let process = &mut processes[node];
+        let lives = process.is(life);
+        if lives {
+            let judged = &mut self.nodes[node];
+            judged.note_applied(sent_at);
+            if matches!(request.op, Op::Create(_)) {
+                judged.created_at_ns = now_ns;
+            }
+        } else if process.life == life + 1
+            && process.has_shut_down
+            && request.purpose == Purpose::Acquire
+            && process.local(now_ns).since(sent_at) <= request.timeout
+        {
+            let what = format!("{} has shut down although its acquisition was under way", letter(node));
+            return Err((rules::LEAK, what));
+        }
+        let (Op::Update { record, .. }, Some(before)) = (&request.op, before) else { return Ok(()) };
+        i11_foreign_fields::updated(node, arrival.labels, before, record)?;
+        if request.purpose != Purpose::Acquire || !self.nodes[node].is_ours {
+            return Ok(());
+        }
+        rules::acquires(node, request, before)?;
+        if !arrival.was_ours || self.assumptions.is_rolled_back(now_ns) {
+            return Ok(());
+        }
+        i05_full_wait::taken(&Taken {
+            node,
+            timing: &processes[node].timing,
+            before,
+            stored_at_ns: arrival.stored_at_ns,
+            read_at_ns: lives.then_some(self.nodes[node].read_at_ns),
+            now_ns,
+            error_ppm: arrival.error_ppm,
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! One candidate: its machine, the clocks of its computer, its link, and what the operating system does to it.
+
+use std::collections::VecDeque;
+
+use lease_core::{Config, Elector, Event, HolderIdentity, Instant, Now, Purpose, RequestId, Timestamp, Timing};
+
+use super::clocks::Clocks;
+use super::network::{Network, mix};
+use super::schedule::{Node, Rule};
+
+/// A candidate's process, and the computer it runs on.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) spec: Node,
+    pub(super) timing: Timing,
+    pub(super) elector: Elector,
+    pub(super) clocks: Clocks,
+    pub(super) network: Network,
+    /// Counts the processes that ran here, so that what was meant for a former one is dropped.
+    pub(super) life: u32,
+    pub(super) runs: bool,
+    /// Whether the process before this one ended by itself.
+    pub(super) has_shut_down: bool,
+    /// The epoch that it is configured with.
+    pub(super) epoch: u32,
+    /// When it is to be woken, in true time.
+    pub(super) wake_at_ns: u64,
+    /// The request that its machine waits for.
+    pub(super) awaits: Option<(RequestId, Purpose)>,
+    /// Until when it is stopped, and what has come for it meanwhile.
+    pub(super) paused_until_ns: Option<u64>,
+    pub(super) inbox: VecDeque<Event>,
+    /// Until when its computer sleeps, with one of its clocks or both.
+    pub(super) sleeps_until_ns: u64,
+    pub(super) starve_until_ns: u64,
+    pub(super) starve_ns: u64,
+    pub(super) hang_until_ns: u64,
+    pub(super) hang_ns: u64,
+    /// What to do once it has shut down: start again after so long, or never.
+    pub(super) back_ns: Option<u64>,
+}
+
+impl Process {
+    /// # Errors
+    /// When its durations cannot work.
+    pub(super) fn new(index: usize, spec: &Node) -> Result<Self, lease_core::TimingError> {
+        let timing = spec.timing.timing()?;
+        let mut clocks = Clocks::new(&spec.clock);
+        let epoch = match spec.rule {
+            Rule::Ours { epoch, .. } => epoch,
+            Rule::ClientGo { .. } => 0,
+        };
+        let elector = Elector::new(config(index, 0, spec, timing, epoch), clocks.read(0));
+        Ok(Self {
+            timing,
+            elector,
+            clocks,
+            network: Network::new(spec.link, spec.seed),
+            life: 0,
+            runs: false,
+            has_shut_down: false,
+            epoch,
+            wake_at_ns: u64::MAX,
+            awaits: None,
+            paused_until_ns: None,
+            inbox: VecDeque::new(),
+            sleeps_until_ns: 0,
+            starve_until_ns: 0,
+            starve_ns: 0,
+            hang_until_ns: 0,
+            hang_ns: 0,
+            back_ns: None,
+            spec: spec.clone(),
+        })
+    }
+
+    /// The process is gone, and the next one here will be another.
+    pub(super) fn end(&mut self, index: usize, now_ns: u64) {
+        self.life += 1;
+        self.runs = false;
+        self.has_shut_down = false;
+        self.wake_at_ns = u64::MAX;
+        self.awaits = None;
+        self.paused_until_ns = None;
+        self.inbox.clear();
+        let config = config(index, self.life, &self.spec, self.timing, self.epoch);
+        self.elector = Elector::new(config, self.clocks.read(now_ns));
+    }
+
+    pub(super) fn is(&self, life: u32) -> bool {
+        self.runs && self.life == life
+    }
+
+    /// What its clocks show.
+    pub(super) fn now(&mut self, now_ns: u64) -> Now {
+        let instant = self.clocks.read(now_ns);
+        Now { instant, wall: Timestamp::from_unix_micros(self.clocks.wall_us()) }
+    }
+
+    pub(super) fn local(&mut self, now_ns: u64) -> Instant {
+        self.clocks.read(now_ns)
+    }
+
+    /// How much later than asked it wakes.
+    pub(super) fn wake_late_ns(&self, now_ns: u64) -> u64 {
+        let starve_ns = if now_ns < self.starve_until_ns { self.starve_ns } else { 0 };
+        self.spec.wake_late_ns + starve_ns
+    }
+}
+
+fn config(index: usize, life: u32, spec: &Node, timing: Timing, epoch: u32) -> Config {
+    let (strict, renew_phase_ns) = match spec.rule {
+        Rule::Ours { strict, renew_phase_ns, .. } => (strict, renew_phase_ns),
+        Rule::ClientGo { .. } => (false, None),
+    };
+    Config {
+        identity: identity(index, life),
+        timing,
+        renew_time_tick: std::time::Duration::from_nanos(spec.tick_ns),
+        epoch,
+        strict,
+        renew_phase: renew_phase_ns.map(std::time::Duration::from_nanos),
+        seed: Some(mix(spec.seed, u64::from(life))),
+    }
+}
+
+/// `a_0`: the candidate, and which of its processes.
+pub(super) fn identity(index: usize, life: u32) -> HolderIdentity {
+    let name = super::invariants::letter(index);
+    HolderIdentity::exact(&format!("{name}_{life}")).expect("a letter and a number are a good name")
+}

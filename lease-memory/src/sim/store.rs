@@ -1,0 +1,158 @@
+//! The store of a run: the memory backend's own state, and what an oracle wants to know about it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use lease_core::{Failure, LeaseRecord, LockErrorKind, Op, Versioned};
+
+use crate::store::{Labels, Snapshot, State};
+
+/// One lease in a memory store.
+pub(super) struct Store {
+    state: State,
+    name: Arc<str>,
+    /// Whether an update of what is gone is answered with "not found", as some stores do, and not with a conflict.
+    says_not_found: bool,
+    /// The latest versions there were, for what tells of the past.
+    past: VecDeque<Versioned>,
+    /// The latest release there was.
+    release: Option<LeaseRecord>,
+    /// The latest states, the present one last, where the run has a use for them.
+    snapshots: Option<VecDeque<Snapshot>>,
+    /// When the present record was stored.
+    pub(super) stored_at_ns: u64,
+    /// Whether a candidate of ours stored it, rather than a person, a peer or a backup.
+    pub(super) is_ours: bool,
+    /// Whether it can be understood.
+    pub(super) is_readable: bool,
+    /// The highest epoch that was ever stored.
+    pub(super) epoch_max: u32,
+}
+
+impl Store {
+    pub(super) fn new(says_not_found: bool, keeps_snapshots: bool) -> Self {
+        Self {
+            state: State::default(),
+            name: "lease".into(),
+            says_not_found,
+            past: VecDeque::with_capacity(PAST_MAX),
+            release: None,
+            snapshots: keeps_snapshots.then(VecDeque::new),
+            stored_at_ns: 0,
+            is_ours: false,
+            is_readable: true,
+            epoch_max: 0,
+        }
+    }
+
+    /// The present record, readable or not; none when there is none.
+    pub(super) fn current(&self) -> Option<&Versioned> {
+        if self.exists() { self.past.back() } else { None }
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.state.labels(&self.name).is_some()
+    }
+
+    pub(super) fn labels(&self) -> Option<&Arc<Labels>> {
+        self.state.labels(&self.name)
+    }
+
+    /// The version of so many writes ago, or the oldest that is still known.
+    pub(super) fn past(&self, writes_ago: usize) -> Option<&Versioned> {
+        let last = self.past.len().checked_sub(1)?;
+        self.past.get(last.saturating_sub(writes_ago))
+    }
+
+    pub(super) fn latest_release(&self) -> Option<&LeaseRecord> {
+        self.release.as_ref()
+    }
+
+    /// Answers a request of a candidate.
+    pub(super) fn apply(&mut self, op: &Op, now_ns: u64, is_ours: bool) -> Result<Option<Versioned>, Failure> {
+        let answer = match op {
+            Op::Get => return self.state.get(&self.name).map_err(|error| Failure::from(&error)),
+            Op::Create(record) => self.state.create(&self.name, record),
+            Op::Update { .. } if self.says_not_found && !self.exists() => return Err(LockErrorKind::NotFound.into()),
+            Op::Update { seen, record } => self.state.update(&self.name, seen, record),
+        };
+        let stored = answer.map_err(|error| Failure::from(&error))?;
+        self.is_readable = true;
+        self.note(&stored, now_ns, is_ours);
+        Ok(Some(stored))
+    }
+
+    /// Changes the record by hand; none when there is none.
+    pub(super) fn edit(&mut self, now_ns: u64, change: impl FnOnce(&mut LeaseRecord)) -> Option<Versioned> {
+        let stored = self.state.edit(&self.name, change)?;
+        self.is_readable = true;
+        self.note(&stored, now_ns, false);
+        Some(stored)
+    }
+
+    pub(super) fn edit_label(&mut self, now_ns: u64) -> Option<Versioned> {
+        let value = now_ns.to_string();
+        let stored = self.state.edit_labels(&self.name, |labels| drop(labels.insert("edited-at".into(), value)))?;
+        self.note(&stored, now_ns, false);
+        Some(stored)
+    }
+
+    pub(super) fn corrupt(&mut self, now_ns: u64) {
+        if self.state.corrupt(&self.name) {
+            self.is_readable = false;
+            // What it looks like to whoever writes without reading is the same record at another version.
+            if let Err(error) = self.state.get(&self.name)
+                && let Some(unreadable) = error.unreadable().cloned()
+            {
+                let record = self.past.back().map(|before| before.record.clone()).unwrap_or_default();
+                self.note(&Versioned { record, ..unreadable }, now_ns, false);
+            }
+        }
+    }
+
+    pub(super) fn delete(&mut self, now_ns: u64) {
+        self.state.delete(&self.name);
+        (self.stored_at_ns, self.is_ours, self.is_readable) = (now_ns, false, true);
+        self.keep_snapshot();
+    }
+
+    /// Goes back by so many writes; says whether it could.
+    pub(super) fn roll_back(&mut self, writes: usize, now_ns: u64) -> bool {
+        let Some(snapshots) = &mut self.snapshots else { return false };
+        if writes == 0 || snapshots.len() <= writes {
+            return false;
+        }
+        snapshots.truncate(snapshots.len() - writes);
+        let Some(back) = snapshots.back() else { return false };
+        self.state.restore(back);
+        if let Ok(Some(stored)) = self.state.get(&self.name) {
+            self.past.push_back(stored);
+        }
+        (self.stored_at_ns, self.is_ours, self.is_readable) = (now_ns, false, true);
+        true
+    }
+
+    fn note(&mut self, stored: &Versioned, now_ns: u64, is_ours: bool) {
+        if stored.record.released.is_some() {
+            self.release = Some(stored.record.clone());
+        }
+        self.epoch_max = self.epoch_max.max(stored.record.epoch);
+        if self.past.len() == PAST_MAX {
+            self.past.pop_front();
+        }
+        self.past.push_back(stored.clone());
+        (self.stored_at_ns, self.is_ours) = (now_ns, is_ours);
+        self.keep_snapshot();
+    }
+
+    fn keep_snapshot(&mut self) {
+        let Some(snapshots) = &mut self.snapshots else { return };
+        if snapshots.len() == PAST_MAX {
+            snapshots.pop_front();
+        }
+        snapshots.push_back(self.state.snapshot());
+    }
+}
+
+/// More than any edit or lie reaches back.
+const PAST_MAX: usize = 32;

@@ -1,0 +1,462 @@
+//! The world around the candidates: true time, one heap of what is to come, and an oracle that sees everything.
+//!
+//! No clock of the system is read, nothing is drawn, no thread is started: a run is a function of its schedule.
+
+use std::time::Duration;
+
+use lease_core::{
+    Actions, Event, Failure, Hint, Instant, LockErrorKind, Notice, Op, Purpose, Request, RequestId, TermId, Versioned,
+};
+
+use super::assumptions::Assumptions;
+use super::invariants::liveness::Liveness;
+use super::invariants::{Violation, letter};
+use super::network::Fate;
+use super::oracle::{Arrival, Oracle};
+use super::process::Process;
+use super::queue::Queue;
+use super::schedule::{Bounds, Schedule, ScheduleError, nanos};
+use super::stats::Seen;
+use super::store::Store;
+use super::telling::Telling;
+
+/// What is under way.
+#[derive(Debug)]
+pub(super) enum Happening {
+    Start { node: usize, life: u32 },
+    /// A request arrives at the store.
+    Arrive { node: usize, life: u32, request: Request, sent_at: Instant },
+    Reply { node: usize, life: u32, id: RequestId, result: Result<Option<Versioned>, Failure> },
+    Tell { node: usize, life: u32, hint: Hint },
+    WorkStops { node: usize, life: u32, term: TermId },
+    /// A stopped process goes on.
+    GoOn { node: usize, life: u32, clocks: bool },
+    /// A watch is mended, and tells what there is.
+    Rewatch { node: usize, life: u32 },
+    /// A watch tells an untruth, and so many more.
+    Lie { node: usize, life: u32, until_ns: u64, every_ns: u64, pattern: u64 },
+}
+
+/// One run, as far as it has come.
+pub(super) struct World<'a> {
+    pub(super) schedule: &'a Schedule,
+    pub(super) now_ns: u64,
+    pub(super) queue: Queue<Happening>,
+    pub(super) processes: Vec<Process>,
+    pub(super) store: Store,
+    pub(super) oracle: Oracle,
+    pub(super) telling: Telling,
+    /// The largest error of any clock so far.
+    pub(super) error_ppm: u32,
+    /// For how long the consequences of a disturbance last at most, beside the disturbance.
+    pub(super) settle_ns: u64,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(schedule: &'a Schedule, demands: super::Demands, telling: Telling) -> Result<Self, ScheduleError> {
+        schedule.check()?;
+        let mut processes = Vec::with_capacity(schedule.nodes.len());
+        for (node, spec) in schedule.nodes.iter().enumerate() {
+            processes.push(Process::new(node, spec).map_err(|source| ScheduleError::Timing { node, source })?);
+        }
+        let error_ppm = processes.iter().map(|process| process.clocks.error_ppm()).max().unwrap_or(0);
+        let bounds = Bounds::of(processes.iter().map(|process| &process.timing), error_ppm);
+        let keeps_snapshots = schedule.faults.iter().any(|fault| matches!(fault.what, super::What::Rollback { .. }));
+        let assumptions = Assumptions::new(processes.len(), bounds.hold_ns);
+        let rules = schedule.nodes.iter().map(|node| node.rule);
+        let oracle = Oracle::new(rules, assumptions, Liveness::new(bounds.takeover_ns), demands);
+        let mut world = Self {
+            schedule,
+            now_ns: 0,
+            queue: Queue::new(),
+            processes,
+            store: Store::new(schedule.says_not_found, keeps_snapshots),
+            oracle,
+            telling,
+            error_ppm,
+            settle_ns: bounds.settle_ns,
+        };
+        for (node, spec) in schedule.nodes.iter().enumerate() {
+            world.queue.push(spec.starts_at_ns, Happening::Start { node, life: 0 });
+            world.oracle.liveness.disturbed(spec.starts_at_ns);
+        }
+        world.check_clocks();
+        Ok(world)
+    }
+
+    /// Runs to the end, or to the first violation.
+    pub(super) fn run(&mut self) -> Result<(), Violation> {
+        let schedule = self.schedule;
+        let mut faults = schedule.faults.iter().peekable();
+        loop {
+            let fault_at_ns = faults.peek().map_or(u64::MAX, |fault| fault.at_ns);
+            let (node, wake_at_ns) = self.next_wake();
+            let event_at_ns = self.queue.next_at().min(wake_at_ns);
+            let next_ns = fault_at_ns.min(event_at_ns);
+            if next_ns > self.oracle.liveness.due_ns().min(schedule.until_ns) {
+                if !self.look_for_a_leader()? {
+                    break;
+                }
+                continue;
+            }
+            self.now_ns = next_ns;
+            if fault_at_ns <= event_at_ns {
+                let fault = faults.next().expect("it was peeked at above");
+                self.befall(&fault.what)?;
+            } else if self.queue.next_at() <= wake_at_ns {
+                let (_, happening) = self.queue.pop().expect("it has a next");
+                self.handle(happening)?;
+            } else {
+                self.processes[node].wake_at_ns = u64::MAX;
+                self.step(node, Event::Wake)?;
+            }
+        }
+        self.now_ns = schedule.until_ns;
+        self.oracle.end(self.now_ns);
+        self.telling.end(self.now_ns);
+        Ok(())
+    }
+
+    /// Asks for liveness if that comes before the end; says whether there is more to come.
+    fn look_for_a_leader(&mut self) -> Result<bool, Violation> {
+        let due_ns = self.oracle.liveness.due_ns();
+        if due_ns > self.schedule.until_ns {
+            return Ok(false);
+        }
+        self.now_ns = due_ns;
+        let could = self.somebody_could_lead();
+        let verdict = self.oracle.look_for_a_leader(could);
+        self.judge(verdict)?;
+        Ok(true)
+    }
+
+    /// Whether anybody runs whom neither the record nor an operator keeps from leading.
+    fn somebody_could_lead(&self) -> bool {
+        let stored = self.store.current().map(|stored| &stored.record);
+        let is_foreign = stored.is_some_and(|record| record.strategy.is_some());
+        let may = |process: &Process| process.runs && (!process.spec.rule.is_ours() || process.epoch >= self.store.epoch_max);
+        !is_foreign && !self.oracle.assumptions.is_rolled_back(self.now_ns) && self.processes.iter().any(may)
+    }
+
+    fn next_wake(&self) -> (usize, u64) {
+        let mut next = (0, u64::MAX);
+        for (node, process) in self.processes.iter().enumerate() {
+            if process.wake_at_ns < next.1 {
+                next = (node, process.wake_at_ns);
+            }
+        }
+        next
+    }
+
+    /// A verdict of the oracle, with the moment added.
+    pub(super) fn judge(&self, verdict: super::invariants::Verdict) -> Result<(), Violation> {
+        verdict.map_err(|(invariant, what)| Violation { invariant, at_ns: self.now_ns, what })
+    }
+
+    fn handle(&mut self, happening: Happening) -> Result<(), Violation> {
+        match happening {
+            Happening::Start { node, life } => {
+                let process = &self.processes[node];
+                if process.life != life {
+                    return Ok(());
+                }
+                if process.sleeps_until_ns > self.now_ns {
+                    self.queue.push(process.sleeps_until_ns, happening);
+                    return Ok(());
+                }
+                self.processes[node].runs = true;
+                self.telling.say(self.now_ns, || format!("{}: starts", letter(node)));
+                if self.processes[node].spec.watches {
+                    self.step(node, Event::WatchReady)?;
+                }
+                self.step(node, Event::Wake)
+            }
+            Happening::Arrive { node, life, request, sent_at } => self.arrive(node, life, &request, sent_at),
+            Happening::Reply { node, life, id, result } => self.reply(node, life, id, result),
+            Happening::Tell { node, life, hint } => self.deliver(node, life, Event::Hint(hint)),
+            Happening::WorkStops { node, life, term } => self.work_stops(node, life, term),
+            Happening::GoOn { node, life, clocks } => self.go_on(node, life, clocks),
+            Happening::Rewatch { node, life } => self.rewatch(node, life),
+            Happening::Lie { node, life, until_ns, every_ns, pattern } => {
+                self.lie(node, life, until_ns, every_ns, pattern)
+            }
+        }
+    }
+
+    /// Brings an event to a process, or keeps it until the process goes on.
+    pub(super) fn deliver(&mut self, node: usize, life: u32, event: Event) -> Result<(), Violation> {
+        let process = &mut self.processes[node];
+        if !process.is(life) {
+            return Ok(());
+        }
+        if process.paused_until_ns.is_some() {
+            process.inbox.push_back(event);
+            return Ok(());
+        }
+        match event {
+            Event::Completed { request, result } => self.replied(node, request, result),
+            event => self.step(node, event),
+        }
+    }
+
+    fn reply(
+        &mut self,
+        node: usize,
+        life: u32,
+        id: RequestId,
+        result: Result<Option<Versioned>, Failure>,
+    ) -> Result<(), Violation> {
+        self.deliver(node, life, Event::Completed { request: id, result })
+    }
+
+    /// A reply reaches the machine.
+    pub(super) fn replied(
+        &mut self,
+        node: usize,
+        id: RequestId,
+        result: Result<Option<Versioned>, Failure>,
+    ) -> Result<(), Violation> {
+        let process = &mut self.processes[node];
+        let purpose = process.awaits.filter(|(awaited, _)| *awaited == id).map(|(_, purpose)| purpose);
+        let local = process.local(self.now_ns);
+        let in_term = process.elector.term().is_some();
+        let shown = self.oracle.replied(node, purpose, &result, local, in_term, self.now_ns);
+        self.step(node, Event::Completed { request: id, result })?;
+        self.judge(super::invariants::rules::replied(node, &self.processes[node].elector, shown))
+    }
+
+    pub(super) fn step(&mut self, node: usize, event: Event) -> Result<(), Violation> {
+        let process = &mut self.processes[node];
+        let now = process.now(self.now_ns);
+        let event_text = self.telling.tells().then(|| format!("{event:?}"));
+        let event_code = event_code(&event);
+        let actions = process.elector.step(now, event);
+        self.oracle.stats.steps += 1;
+        self.telling.hash(self.now_ns, node, event_code, &actions);
+        if let Some(event) = event_text {
+            let stance = self.processes[node].elector.stance(now.instant);
+            self.telling.step(self.now_ns, node, &event, &actions, &stance);
+        }
+        let timing = self.processes[node].timing;
+        let verdict = self.oracle.acts(node, &timing, now.instant, self.now_ns);
+        self.judge(verdict)?;
+        for notice in &actions.notices {
+            self.notice(node, now.instant, notice)?;
+        }
+        let verdict = self.oracle.stepped(node, &self.processes[node].elector, now.instant);
+        self.judge(verdict)?;
+        self.carry_out(node, now.instant, actions)
+    }
+
+    fn notice(&mut self, node: usize, local: Instant, notice: &Notice) -> Result<(), Violation> {
+        let process = &self.processes[node];
+        let verdict = self.oracle.noticed(node, process, local, notice, self.now_ns, self.error_ppm);
+        self.judge(verdict)?;
+        if matches!(notice, Notice::Started(_)) {
+            self.update_lateness()?;
+            let verdict = self.oracle.started(node, self.now_ns);
+            self.judge(verdict)?;
+            self.telling.acts(node, self.now_ns);
+        }
+        self.react(node, notice);
+        Ok(())
+    }
+
+    /// Who acts beyond its time, because it is paused or hangs.
+    fn update_lateness(&mut self) -> Result<(), Violation> {
+        for node in 0..self.processes.len() {
+            let process = &mut self.processes[node];
+            let local = process.local(self.now_ns);
+            let stuck = process.paused_until_ns.is_some();
+            let verdict = self.oracle.update_lateness(node, local, &process.timing, stuck, self.now_ns);
+            self.judge(verdict)?;
+        }
+        Ok(())
+    }
+
+    /// What the application does about a notice.
+    fn react(&mut self, node: usize, notice: &Notice) {
+        let process = &mut self.processes[node];
+        let life = process.life;
+        match notice {
+            Notice::Drain { term, .. } => {
+                let at_ns = self.now_ns + process.spec.drain_ns;
+                self.queue.push(at_ns, Happening::WorkStops { node, life, term: *term });
+            }
+            Notice::MustStop { term, by, .. } => {
+                let latest_ns = process.clocks.first_to_show(*by).max(self.now_ns);
+                let share = u64::from(process.spec.stop_per_mille.min(1000));
+                let mut at_ns = self.now_ns + (latest_ns - self.now_ns) / 1000 * share;
+                if share == 1000 {
+                    at_ns = latest_ns;
+                }
+                if self.now_ns < process.hang_until_ns {
+                    at_ns = latest_ns + process.hang_ns;
+                    self.oracle.hangs(node);
+                }
+                self.queue.push(at_ns, Happening::WorkStops { node, life, term: *term });
+            }
+            Notice::Finished => {
+                let back_ns = process.back_ns.take();
+                process.end(node, self.now_ns);
+                process.has_shut_down = true;
+                self.oracle.ended(node, self.now_ns);
+                if let Some(back_ns) = back_ns {
+                    let life = self.processes[node].life;
+                    self.queue.push(self.now_ns + back_ns, Happening::Start { node, life });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn work_stops(&mut self, node: usize, life: u32, term: TermId) -> Result<(), Violation> {
+        let process = &mut self.processes[node];
+        if !process.is(life) || !self.oracle.is_working(node, term) {
+            return Ok(());
+        }
+        if let Some(until_ns) = process.paused_until_ns {
+            // It is stopped with its process, and its last act comes when that goes on.
+            self.queue.push(until_ns, Happening::WorkStops { node, life, term });
+            return Ok(());
+        }
+        let (local, timing) = (process.local(self.now_ns), process.timing);
+        let verdict = self.oracle.work_stops(node, life, &timing, local, self.now_ns);
+        self.judge(verdict)?;
+        self.telling.rests(node, self.now_ns);
+        self.telling.say(self.now_ns, || format!("{}: its work has stopped", letter(node)));
+        self.step(node, Event::Drained { term })
+    }
+
+    fn carry_out(&mut self, node: usize, local: Instant, actions: Actions) -> Result<(), Violation> {
+        let process = &mut self.processes[node];
+        if actions.abandon {
+            process.awaits = None;
+        }
+        if !process.runs {
+            return Ok(());
+        }
+        process.wake_at_ns = if actions.wake_in < WAKE_NEVER {
+            process.clocks.timer(nanos(actions.wake_in)).saturating_add(process.wake_late_ns(self.now_ns))
+        } else {
+            u64::MAX
+        };
+        let Some(request) = actions.request else { return Ok(()) };
+        process.awaits = Some((request.id, request.purpose));
+        let verdict = self.oracle.sent(node, process, &request, local, self.now_ns);
+        self.judge(verdict)?;
+        if request.purpose == Purpose::Acquire {
+            let verdict = self.oracle.succeeds(node, &self.processes[node], &request, &self.store, self.now_ns, self.error_ppm);
+            self.judge(verdict)?;
+        }
+        let process = &mut self.processes[node];
+        if let Fate::Arrives(after_ns) = process.network.request(self.now_ns) {
+            let happening = Happening::Arrive { node, life: process.life, request, sent_at: local };
+            self.queue.push(self.now_ns + after_ns, happening);
+        }
+        Ok(())
+    }
+
+    /// A request reaches the store, and its answer sets out.
+    fn arrive(&mut self, node: usize, life: u32, request: &Request, sent_at: Instant) -> Result<(), Violation> {
+        let refused = self.processes[node].network.refused(self.now_ns);
+        let is_applied = refused.as_ref().is_none_or(|refused| refused.is_applied);
+        let mut result = if is_applied { self.apply(node, life, request, sent_at)? } else { Ok(None) };
+        if let Some(refused) = refused {
+            result = Err(refused.failure);
+        }
+        let process = &mut self.processes[node];
+        match process.network.reply(self.now_ns) {
+            Fate::Arrives(after_ns) => {
+                let happening = Happening::Reply { node, life, id: request.id, result };
+                self.queue.push(self.now_ns + after_ns, happening);
+            }
+            Fate::Lost => {}
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        node: usize,
+        life: u32,
+        request: &Request,
+        sent_at: Instant,
+    ) -> Result<Result<Option<Versioned>, Failure>, Violation> {
+        let is_ours = self.processes[node].spec.rule.is_ours();
+        if matches!(request.op, Op::Get) {
+            return Ok(self.store.apply(&request.op, self.now_ns, is_ours));
+        }
+        let before = self.store.current().map(|stored| stored.record.clone());
+        let labels = self.store.labels().cloned();
+        let (stored_at_ns, was_ours) = (self.store.stored_at_ns, self.store.is_ours);
+        let was_readable = self.store.is_readable;
+        let result = self.store.apply(&request.op, self.now_ns, is_ours);
+        let process = &mut self.processes[node];
+        let is_late = process.is(life) && process.local(self.now_ns).since(sent_at) > request.timeout;
+        if is_late {
+            self.oracle.saw(if result.is_ok() { Seen::LateWriteApplied } else { Seen::LateWriteRefused });
+        }
+        if let Err(failure) = &result
+            && failure.kind == LockErrorKind::Conflict
+            && request.purpose == Purpose::Acquire
+            && was_ours
+            && self.now_ns - stored_at_ns < RACE_NS
+        {
+            self.oracle.saw(Seen::CompareAndSwapRace);
+        }
+        let Ok(Some(stored)) = &result else { return Ok(result) };
+        let arrival = Arrival {
+            node,
+            life,
+            request,
+            sent_at,
+            before: before.as_ref().filter(|_| was_readable),
+            labels: (labels.as_ref(), self.store.labels()),
+            stored_at_ns,
+            was_ours,
+            now_ns: self.now_ns,
+            error_ppm: self.error_ppm,
+        };
+        let verdict = self.oracle.applied(&arrival, &mut self.processes);
+        self.judge(verdict)?;
+        let version = &stored.version;
+        self.telling.say(self.now_ns, || format!("{}: {} applied as version {version}", letter(node), request.purpose));
+        self.telling.holds(stored.record.holder.as_ref(), self.now_ns);
+        let hint = Hint::Changed(stored.clone());
+        self.tell_watchers(&hint);
+        Ok(result)
+    }
+
+    pub(super) fn tell_watchers(&mut self, hint: &Hint) {
+        for (node, process) in self.processes.iter_mut().enumerate() {
+            if !process.spec.watches || !process.runs {
+                continue;
+            }
+            if let Fate::Arrives(after_ns) = process.network.hint(self.now_ns) {
+                let happening = Happening::Tell { node, life: process.life, hint: hint.clone() };
+                self.queue.push(self.now_ns + after_ns, happening);
+            }
+        }
+    }
+}
+
+fn event_code(event: &Event) -> u8 {
+    match event {
+        Event::Wake => 0,
+        Event::Completed { .. } => 1,
+        Event::Hint(_) => 2,
+        Event::WatchReady => 3,
+        Event::WatchLost => 4,
+        Event::Resign { .. } => 5,
+        Event::Shutdown => 6,
+        Event::WorkEnded { .. } => 7,
+        Event::Drained { .. } => 8,
+        Event::ExpirySeen { .. } => 9,
+    }
+}
+
+/// Whoever asks to be woken later than that asks not to be woken.
+const WAKE_NEVER: Duration = Duration::from_hours(24 * 365 * 100);
+/// Two writes that come so soon after each other were under way together.
+const RACE_NS: u64 = 50_000_000;
