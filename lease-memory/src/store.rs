@@ -248,7 +248,12 @@ impl State {
         Ok(self.insert(name, record.clone()))
     }
 
-    pub(crate) fn update(&mut self, name: &str, seen: &Versioned, record: &LeaseRecord) -> Result<Versioned, LockError> {
+    pub(crate) fn update(
+        &mut self,
+        name: &str,
+        seen: &Versioned,
+        record: &LeaseRecord,
+    ) -> Result<Versioned, LockError> {
         let Some(object) = self.data.objects.get(name) else {
             return Err(conflict(format!("memory:{name} does not exist, and version {} is gone", seen.version)));
         };

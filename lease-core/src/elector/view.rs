@@ -269,7 +269,8 @@ fn wait_for(record: &LeaseRecord, timing: &Timing) -> Duration {
 /// Whether a record cannot have come from that of a live holder by the protocol: whoever takes it over counts up, so the
 /// object was deleted and made anew, or an older one restored.
 fn is_another_object(live: &LeaseRecord, found: &LeaseRecord) -> bool {
-    found.transitions < live.transitions
+    found.is_untouched()
+        || found.transitions < live.transitions
         || found.transitions == live.transitions && found.holder.is_some() && found.holder != live.holder
 }
 

@@ -79,7 +79,9 @@ impl Assumptions {
 
     /// Whether tokens may fall: the store went back, or terms may overlap, so that they are told of out of order.
     pub(super) fn tokens_may_fall(&self, now_ns: u64) -> bool {
-        self.is_rolled_back(now_ns) || now_ns < self.window_ends_ns
+        self.is_rolled_back(now_ns)
+            || now_ns < self.window_ends_ns.max(self.clocks_until_ns)
+            || self.frozen_until_ns.iter().any(|until_ns| now_ns < *until_ns)
     }
 
     /// Whether the store has lost writes, and nobody has raised the epoch since.

@@ -39,7 +39,8 @@ impl RateClock {
     #[cold]
     fn advance_far(&mut self, passed_ns: u64) {
         let parts = u128::from(passed_ns) * u128::from(self.rate) + u128::from(self.rest);
-        self.local_ns += u64::try_from(parts / u128::from(PARTS)).expect("no clock runs at twice the rate for centuries");
+        self.local_ns +=
+            u64::try_from(parts / u128::from(PARTS)).expect("no clock runs at twice the rate for centuries");
         self.rest = u64::try_from(parts % u128::from(PARTS)).expect("a remainder is below its divisor");
     }
 
@@ -48,7 +49,8 @@ impl RateClock {
         if self.rate == 0 {
             return u64::MAX;
         }
-        let parts = u128::from(local_ns) * u128::from(PARTS) - u128::from(self.rest).min(u128::from(local_ns) * u128::from(PARTS));
+        let parts = u128::from(local_ns) * u128::from(PARTS)
+            - u128::from(self.rest).min(u128::from(local_ns) * u128::from(PARTS));
         let in_ns = match u64::try_from(parts) {
             Ok(parts) => parts.div_ceil(self.rate),
             Err(_) => u64::try_from(parts.div_ceil(u128::from(self.rate))).unwrap_or(u64::MAX),
@@ -111,22 +113,15 @@ impl Clocks {
     }
 
     pub(super) fn set_rates(&mut self, true_ns: u64, boottime_ppm: i32, raw_ppm: i32) {
-        self.read(true_ns);
         (self.boottime_ppm, self.raw_ppm) = (boottime_ppm, raw_ppm);
-        (self.boottime.rate, self.raw.rate) = (rate(boottime_ppm), rate(raw_ppm));
+        self.run(true_ns, self.boottime.rate > 0, self.raw.rate > 0);
     }
 
-    /// Stops one clock, or both, until [`Clocks::go_on`].
-    pub(super) fn stop(&mut self, true_ns: u64, both: bool) {
+    /// Lets each clock go on, or stand still, from this moment on.
+    pub(super) fn run(&mut self, true_ns: u64, boottime: bool, raw: bool) {
         self.read(true_ns);
-        self.raw.rate = 0;
-        if both {
-            self.boottime.rate = 0;
-        }
-    }
-
-    pub(super) fn go_on(&mut self, true_ns: u64) {
-        self.set_rates(true_ns, self.boottime_ppm, self.raw_ppm);
+        self.boottime.rate = if boottime { rate(self.boottime_ppm) } else { 0 };
+        self.raw.rate = if raw { rate(self.raw_ppm) } else { 0 };
     }
 
     /// The larger error of the two rates.
@@ -192,13 +187,13 @@ mod tests {
     #[test]
     fn a_suspended_machine_keeps_one_clock_and_a_frozen_one_none() {
         let mut clocks = Clocks::new(&SPEC);
-        clocks.stop(1_000_000, false);
+        clocks.run(1_000_000, true, false);
         let during = clocks.read(2_000_000);
         assert_eq!((during.boottime_nanos(), during.raw_nanos()), (500 + 1_980_000, 500 + 1_010_000));
-        clocks.stop(2_000_000, true);
+        clocks.run(2_000_000, false, false);
         assert_eq!(clocks.read(9_000_000), during);
         assert_eq!(clocks.timer(1), u64::MAX);
-        clocks.go_on(9_000_000);
+        clocks.run(9_000_000, true, true);
         assert_eq!(clocks.read(10_000_000).raw_nanos(), 500 + 2_020_000);
     }
 }

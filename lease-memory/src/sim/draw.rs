@@ -92,20 +92,26 @@ fn adversarial(rng: &mut Rng) -> Schedule {
         let node = if rng.u8(0..4) > 0 { slow } else { rng.usize(0..nodes.len()) };
         let for_ns = rng.u64(lease_ns..2 * lease_ns);
         let late_ns = rng.u64(retry_ns / 2..retry_ns);
-        let before = fault(at_ns.saturating_sub(rng.u64(0..4 * retry_ns)), match rng.u8(0..4) {
-            0 => What::Slow { node, way: Way::Replies, for_ns: 4 * retry_ns, extra_ns: late_ns },
-            1 => What::Hold { node, way: Way::Requests, extra_ns: rng.u64(retry_ns..2 * lease_ns) },
-            2 => What::Hold { node, way: Way::Replies, extra_ns: late_ns },
-            _ => What::WallStep { node, by_us: rng.i64(-1_000_000_000..1_000_000_000) },
-        });
+        let before = fault(
+            at_ns.saturating_sub(rng.u64(0..4 * retry_ns)),
+            match rng.u8(0..4) {
+                0 => What::Slow { node, way: Way::Replies, for_ns: 4 * retry_ns, extra_ns: late_ns },
+                1 => What::Hold { node, way: Way::Requests, extra_ns: rng.u64(retry_ns..2 * lease_ns) },
+                2 => What::Hold { node, way: Way::Replies, extra_ns: late_ns },
+                _ => What::WallStep { node, by_us: rng.i64(-1_000_000_000..1_000_000_000) },
+            },
+        );
         faults.push(before);
-        faults.push(fault(at_ns, match rng.u8(0..6) {
-            0 => What::Cut { node, way: Way::Requests, for_ns },
-            1 => What::Cut { node, way: Way::Replies, for_ns },
-            2 => What::Pause { node, for_ns: rng.u64(0..same.renew_ns) },
-            3 => What::Refuse { node, for_ns, refusal: refusal(rng), pattern: u64::MAX, retry_after_ns: None },
-            _ => What::Cut { node, way: Way::Both, for_ns },
-        }));
+        faults.push(fault(
+            at_ns,
+            match rng.u8(0..6) {
+                0 => What::Cut { node, way: Way::Requests, for_ns },
+                1 => What::Cut { node, way: Way::Replies, for_ns },
+                2 => What::Pause { node, for_ns: rng.u64(0..same.renew_ns) },
+                3 => What::Refuse { node, for_ns, refusal: refusal(rng), pattern: u64::MAX, retry_after_ns: None },
+                _ => What::Cut { node, way: Way::Both, for_ns },
+            },
+        ));
     }
     let end_ns = at_ns + SECOND;
     quiet_after(rng, nodes, faults, end_ns)
@@ -223,12 +229,12 @@ fn fleet_of(rng: &mut Rng, count: usize, profiles: std::ops::Range<usize>) -> Ve
         .collect()
 }
 
-fn node(rng: &mut Rng, profile_ms: (u64, u64, u64, u64), extreme: bool, way_ms: u64) -> Node {
+fn node(rng: &mut Rng, profile_ms: (u64, u64, u64, u64), extreme: bool, one_way_ms: u64) -> Node {
     let (lease, renew, retry, tick) = profile_ms;
     let rate = |rng: &mut Rng| {
         if extreme { [-RHO_PPM, RHO_PPM][rng.usize(0..2)] } else { rng.i32(-RHO_PPM..=RHO_PPM) }
     };
-    let way_ns = |rng: &mut Rng| 20_000 + rng.u64(0..=way_ms * MILLISECOND);
+    let delay_ns = |rng: &mut Rng| 20_000 + rng.u64(0..=one_way_ms * MILLISECOND);
     let renew_phase_ns = rng.bool().then(|| rng.u64(0..retry * MILLISECOND));
     Node {
         rule: Rule::Ours { strict: false, epoch: 0, renew_phase_ns },
@@ -251,7 +257,12 @@ fn node(rng: &mut Rng, profile_ms: (u64, u64, u64, u64), extreme: bool, way_ms: 
             // Some wall clocks stand still for longer than any lease lasts.
             wall_step_us: [1, 1, 1, 60_000_000][rng.usize(0..4)],
         },
-        link: Link { request_ns: way_ns(rng), reply_ns: way_ns(rng), hint_ns: way_ns(rng), jitter_ns: way_ns(rng) },
+        link: Link {
+            request_ns: delay_ns(rng),
+            reply_ns: delay_ns(rng),
+            hint_ns: delay_ns(rng),
+            jitter_ns: delay_ns(rng),
+        },
         watches: rng.bool(),
         wake_late_ns: [0, MILLISECOND, 20 * MILLISECOND][rng.usize(0..3)],
         stop_per_mille: if rng.bool() { 1000 } else { rng.u32(0..=1000) },
@@ -448,7 +459,7 @@ fn quiet_after(rng: &mut Rng, nodes: Vec<Node>, mut faults: Vec<Fault>, end_ns: 
     faults.sort_by_key(|fault| fault.at_ns);
     let last_ns = faults.iter().map(|fault| fault.at_ns + fault.what.span_ns()).max().unwrap_or(0).max(end_ns);
     let timings: Vec<_> = nodes.iter().filter_map(|node| node.timing.timing().ok()).collect();
-    let bounds = Bounds::of(timings.iter(), RHO_PPM.unsigned_abs());
+    let bounds = Bounds::of(&timings, RHO_PPM.unsigned_abs());
     let until_ns = last_ns + bounds.settle_ns + 2 * bounds.takeover_ns + QUIET_NS;
     Schedule { nodes, says_not_found: rng.bool(), faults, until_ns }
 }

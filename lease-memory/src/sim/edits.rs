@@ -12,38 +12,37 @@ impl World<'_> {
     /// One edit. Who could know what was there before is noted, because exclusion is demanded of those.
     pub(super) fn edit(&mut self, edit: Edit) {
         let Some(stored) = self.store.current().cloned() else { return };
-        let Some(changed) = self.edited(edit, &stored) else { return };
-        self.note_who_knows(edit, &stored, changed.as_ref());
         match edit {
-            Edit::Delete => {
-                self.store.delete(self.now_ns);
-                self.telling.holds(None, self.now_ns);
-                self.tell_watchers(&Hint::Deleted);
-                return;
-            }
-            Edit::Garbage => return self.store.corrupt(self.now_ns),
             Edit::Label => {
                 let labelled = self.store.edit_label(self.now_ns);
-                if let Some(labelled) = labelled {
-                    self.tell_watchers(&Hint::Changed(labelled));
-                }
-                return;
+                return labelled.into_iter().for_each(|labelled| self.tell_watchers(&Hint::Changed(labelled)));
+            }
+            Edit::Garbage => {
+                self.note_who_knows(edit, &stored, None);
+                return self.store.corrupt(self.now_ns);
+            }
+            Edit::Delete => {
+                self.note_who_knows(edit, &stored, None);
+                self.store.delete(self.now_ns);
+                self.telling.holds(None, self.now_ns);
+                return self.tell_watchers(&Hint::Deleted);
             }
             _ => {}
         }
-        let Some(record) = changed else { return };
+        let Some(record) = self.edited(edit, &stored) else { return };
+        self.note_who_knows(edit, &stored, Some(&record));
         if let Some(put) = self.store.edit(self.now_ns, |current| *current = record) {
             self.telling.holds(put.record.holder.as_ref(), self.now_ns);
             self.tell_watchers(&Hint::Changed(put));
         }
     }
 
-    /// What becomes of the record; none inside when it is not replaced, none at all when there is nothing to do.
-    fn edited(&self, edit: Edit, stored: &Versioned) -> Option<Option<LeaseRecord>> {
+    /// What becomes of the record; none when there is nothing to do.
+    fn edited(&self, edit: Edit, stored: &Versioned) -> Option<LeaseRecord> {
         let mut record = stored.record.clone();
         let now = self.wall();
         match edit {
-            Edit::Delete | Edit::Garbage | Edit::Label => return Some(None),
+            Edit::Delete | Edit::Garbage | Edit::Label => return None,
             Edit::Clear => record.holder = None,
             Edit::Wipe => (record.holder, record.renew_time, record.acquire_time) = (None, None, None),
             Edit::Overwrite => record.holder = HolderIdentity::from_record("intruder"),
@@ -80,7 +79,7 @@ impl World<'_> {
             Edit::Strategy => record.strategy = Some("OldestEmulationVersion".into()),
             Edit::NoStrategy => record.strategy = None,
         }
-        Some(Some(record))
+        Some(record)
     }
 
     /// A process that never saw the holder, and a create under way, cannot know better. One that knows saw a holder,

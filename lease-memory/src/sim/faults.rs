@@ -18,22 +18,34 @@ impl World<'_> {
         self.oracle.liveness.disturbed(until_ns);
         self.telling.say(self.now_ns, || format!("-- {what:?}"));
         match *what {
-            What::Crash { node, back_ns } => self.crash(node, back_ns),
+            What::Crash { node, back_ns } => {
+                self.crash(node, back_ns);
+                Ok(())
+            }
             What::Shutdown { node, back_ns } => self.shut_down(node, back_ns),
             What::Resign { node, to } => {
                 let to = to.map(|to| Arc::from(letter(to).to_string().as_str()));
                 self.tell_machine(node, Event::Resign { to })
             }
             What::WorkEnds { node, whole } => self.work_ends(node, whole),
-            What::Pause { node, for_ns } => self.pause(node, for_ns, false),
+            What::Pause { node, for_ns } => {
+                self.pause(node, for_ns, false);
+                Ok(())
+            }
             What::Suspend { node, for_ns } => {
-                self.processes[node].clocks.stop(self.now_ns, false);
-                self.pause(node, for_ns, true)
+                let process = &mut self.processes[node];
+                process.sleeps_until_ns = process.sleeps_until_ns.max(self.now_ns + for_ns);
+                process.run_clocks(self.now_ns);
+                self.pause(node, for_ns, true);
+                Ok(())
             }
             What::Freeze { node, for_ns } => {
-                self.processes[node].clocks.stop(self.now_ns, true);
+                let process = &mut self.processes[node];
+                process.frozen_until_ns = process.frozen_until_ns.max(self.now_ns + for_ns);
+                process.run_clocks(self.now_ns);
                 self.oracle.assumptions.frozen(node, self.now_ns.saturating_add(for_ns));
-                self.pause(node, for_ns, true)
+                self.pause(node, for_ns, true);
+                Ok(())
             }
             What::Rate { node, boottime_ppm, raw_ppm } => {
                 self.processes[node].clocks.set_rates(self.now_ns, boottime_ppm, raw_ppm);
@@ -108,9 +120,9 @@ impl World<'_> {
         self.deliver(node, self.processes[node].life, event)
     }
 
-    fn crash(&mut self, node: usize, back_ns: Option<u64>) -> Result<(), Violation> {
+    fn crash(&mut self, node: usize, back_ns: Option<u64>) {
         if !self.processes[node].runs {
-            return Ok(());
+            return;
         }
         self.processes[node].end(node, self.now_ns);
         self.oracle.crashed(node, self.now_ns);
@@ -119,7 +131,6 @@ impl World<'_> {
             let life = self.processes[node].life;
             self.queue.push(self.now_ns + back_ns, Happening::Start { node, life });
         }
-        Ok(())
     }
 
     fn shut_down(&mut self, node: usize, back_ns: Option<u64>) -> Result<(), Violation> {
@@ -148,34 +159,28 @@ impl World<'_> {
         self.step(node, Event::Drained { term })
     }
 
-    fn pause(&mut self, node: usize, for_ns: u64, clocks: bool) -> Result<(), Violation> {
+    fn pause(&mut self, node: usize, for_ns: u64, clocks: bool) {
         let process = &mut self.processes[node];
         let until_ns = self.now_ns.saturating_add(for_ns);
         let life = process.life;
-        if clocks {
-            process.sleeps_until_ns = process.sleeps_until_ns.max(until_ns);
-            self.queue.push(until_ns, Happening::GoOn { node, life, clocks: true });
-        } else if process.runs {
-            self.queue.push(until_ns, Happening::GoOn { node, life, clocks: false });
+        if clocks || process.runs {
+            self.queue.push(until_ns, Happening::GoOn { node, life });
         }
         if !process.runs {
-            return Ok(());
+            return;
         }
         process.paused_until_ns = Some(process.paused_until_ns.unwrap_or(0).max(until_ns));
         process.wake_at_ns = u64::MAX;
         if self.oracle.nodes[node].acts && u128::from(for_ns) > process.timing.lease_duration().as_nanos() {
             self.oracle.saw(Seen::LongPause);
         }
-        Ok(())
     }
 
     /// A process that was stopped goes on, and everything that came for it meanwhile comes at once.
-    pub(super) fn go_on(&mut self, node: usize, life: u32, clocks: bool) -> Result<(), Violation> {
+    pub(super) fn go_on(&mut self, node: usize, life: u32) -> Result<(), Violation> {
         let process = &mut self.processes[node];
         let over = process.paused_until_ns.is_none_or(|until_ns| until_ns <= self.now_ns);
-        if clocks && process.sleeps_until_ns <= self.now_ns {
-            process.clocks.go_on(self.now_ns);
-        }
+        process.run_clocks(self.now_ns);
         if !process.is(life) || process.paused_until_ns.is_none() || !over {
             return Ok(());
         }
@@ -189,7 +194,7 @@ impl World<'_> {
         let term = self.oracle.nodes[node].working().map(|work| (work.term.id, work.valid_until));
         if let Some((term, valid_until)) = term
             && process.local(self.now_ns).has_reached_either(valid_until)
-            && life % 2 == 0
+            && life.is_multiple_of(2)
         {
             self.step(node, Event::ExpirySeen { term })?;
         }
@@ -199,8 +204,13 @@ impl World<'_> {
         if self.processes[node].is(life) { self.step(node, Event::Wake) } else { Ok(()) }
     }
 
-    /// A timer that was armed at another rate is armed anew.
+    /// Timers that were armed at another rate are armed anew: the machine's, and the one by which the work must stop.
     fn arm_again(&mut self, node: usize) -> Result<(), Violation> {
+        if let Some((term, by)) = self.oracle.must_stop(node) {
+            let process = &self.processes[node];
+            let at_ns = process.clocks.first_to_show(by).max(self.now_ns);
+            self.queue.push(at_ns, Happening::WorkStops { node, life: process.life, term });
+        }
         if self.processes[node].runs && self.processes[node].paused_until_ns.is_none() {
             return self.step(node, Event::Wake);
         }
@@ -279,10 +289,9 @@ impl World<'_> {
         for node in 0..self.processes.len() {
             let process = &mut self.processes[node];
             process.epoch = highest + 1;
-            if !process.runs {
-                process.end(node, self.now_ns);
-            } else {
-                process.end(node, self.now_ns);
+            let ran = process.runs;
+            process.end(node, self.now_ns);
+            if ran {
                 self.oracle.crashed(node, self.now_ns);
                 self.telling.rests(node, self.now_ns);
             }

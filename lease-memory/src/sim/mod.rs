@@ -9,6 +9,7 @@
 //! and for how long, and exclusion is demanded of everybody else.
 
 mod assumptions;
+mod batch;
 mod clocks;
 mod draw;
 mod edits;
@@ -19,16 +20,21 @@ mod network;
 mod oracle;
 mod process;
 mod queue;
+mod replay;
 mod schedule;
+mod shrink;
 mod stats;
 mod store;
 mod telling;
 mod world;
 
 pub use assumptions::Excuse;
+pub use batch::{Batch, BatchOutcome, Finding};
 pub use draw::Family;
 pub use invariants::Violation;
+pub use replay::{Replay, ReplayError};
 pub use schedule::*;
+pub use shrink::shrink;
 pub use stats::{Overlap, Seen, Stats};
 pub use telling::{Keep, Timeline};
 

@@ -110,9 +110,11 @@ impl Oracle {
     }
 
     /// Before a step is looked at: what the work does until it hears of it.
-    pub(super) fn acts(&mut self, node: usize, timing: &Timing, local: Instant, now_ns: u64) -> Verdict {
+    pub(super) fn acts(&mut self, node: usize, timing: &Timing, local: Instant, now_ns: u64, is_wake: bool) -> Verdict {
         let judged = &mut self.nodes[node];
-        judged.spinning.stepped(node, now_ns)?;
+        if is_wake {
+            judged.spinning.woken(node, now_ns)?;
+        }
         if judged.went_on_at_ns == Some(now_ns) {
             return Ok(());
         }
@@ -310,6 +312,12 @@ impl Oracle {
         self.use_resource(node, life, now_ns)
     }
 
+    /// By when its work must stop, if it still goes on, and does not hang.
+    pub(super) fn must_stop(&self, node: usize) -> Option<(TermId, Instant)> {
+        let work = self.nodes[node].working().filter(|work| !work.hangs)?;
+        Some((work.term.id, work.must_stop_by?))
+    }
+
     pub(super) fn hangs(&mut self, node: usize) {
         if let Some(work) = &mut self.nodes[node].work {
             work.hangs = true;
@@ -389,7 +397,8 @@ impl Oracle {
                 if is_read && failure.unreadable.is_some() {
                     judged.read_at_ns = now_ns;
                 }
-                if let (Some(asked), false, Purpose::Read | Purpose::Acquire) = (failure.retry_after, in_term, purpose) {
+                if let (Some(asked), false, Purpose::Read | Purpose::Acquire) = (failure.retry_after, in_term, purpose)
+                {
                     judged.leave_alone_until = Some(local + asked);
                 }
                 let gone = purpose == Purpose::Renew && failure.kind == LockErrorKind::NotFound;
@@ -422,26 +431,14 @@ impl Oracle {
             i06_release_after_stop::releases(node, judged)?;
         }
         if purpose != Purpose::Read {
-            i07_order_of_writes::writes(node, judged, purpose, local)?;
+            let valid_until = process.elector.term().map(|term| term.valid_until);
+            if let Some(valid_until) = valid_until.filter(|_| judged.work.is_some()) {
+                // While it releases it need not tell anybody of what an unknown outcome turns out to be worth.
+                i04_bounded_hold::holds_until(node, judged, &process.timing, valid_until)?;
+            }
+            i07_order_of_writes::writes(node, judged, purpose, local, valid_until)?;
         }
         Ok(())
-    }
-
-    /// R16, for an acquisition that is on its way.
-    pub(super) fn succeeds(
-        &self,
-        node: usize,
-        process: &Process,
-        request: &Request,
-        store: &Store,
-        now_ns: u64,
-        error_ppm: u32,
-    ) -> Verdict {
-        let Op::Update { seen, .. } = &request.op else { return Ok(()) };
-        let Some(stored) = store.current().filter(|stored| stored.version == seen.version && store.is_ours) else {
-            return Ok(());
-        };
-        rules::succeeds(node, &process.elector, &stored.record, now_ns - store.stored_at_ns, error_ppm)
     }
 
     /// The store has applied a write of ours.
@@ -482,4 +479,20 @@ impl Oracle {
             error_ppm: arrival.error_ppm,
         })
     }
+}
+
+/// R16, for an acquisition that is on its way.
+pub(super) fn succeeds(
+    node: usize,
+    process: &Process,
+    request: &Request,
+    store: &Store,
+    now_ns: u64,
+    error_ppm: u32,
+) -> Verdict {
+    let Op::Update { seen, .. } = &request.op else { return Ok(()) };
+    let Some(stored) = store.current().filter(|stored| stored.version == seen.version && store.is_ours) else {
+        return Ok(());
+    };
+    rules::succeeds(node, &process.elector, &stored.record, now_ns - store.stored_at_ns, error_ppm)
 }

@@ -30,8 +30,9 @@ pub(super) struct Process {
     /// Until when it is stopped, and what has come for it meanwhile.
     pub(super) paused_until_ns: Option<u64>,
     pub(super) inbox: VecDeque<Event>,
-    /// Until when its computer sleeps, with one of its clocks or both.
+    /// Until when its computer sleeps, with one of its clocks, and until when it is frozen, with both.
     pub(super) sleeps_until_ns: u64,
+    pub(super) frozen_until_ns: u64,
     pub(super) starve_until_ns: u64,
     pub(super) starve_ns: u64,
     pub(super) hang_until_ns: u64,
@@ -65,6 +66,7 @@ impl Process {
             paused_until_ns: None,
             inbox: VecDeque::new(),
             sleeps_until_ns: 0,
+            frozen_until_ns: 0,
             starve_until_ns: 0,
             starve_ns: 0,
             hang_until_ns: 0,
@@ -85,6 +87,17 @@ impl Process {
         self.inbox.clear();
         let config = config(index, self.life, &self.spec, self.timing, self.epoch);
         self.elector = Elector::new(config, self.clocks.read(now_ns));
+    }
+
+    /// Whether its computer does nothing at all.
+    pub(super) fn rests_until_ns(&self) -> u64 {
+        self.sleeps_until_ns.max(self.frozen_until_ns)
+    }
+
+    /// Lets the clocks run that are not kept from it.
+    pub(super) fn run_clocks(&mut self, now_ns: u64) {
+        let frozen = now_ns < self.frozen_until_ns;
+        self.clocks.run(now_ns, !frozen, !frozen && now_ns >= self.sleeps_until_ns);
     }
 
     pub(super) fn is(&self, life: u32) -> bool {

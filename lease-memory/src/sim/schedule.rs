@@ -402,6 +402,7 @@ impl Schedule {
 
 /// How long things last at most that follow from the durations of all candidates.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_field_names, reason = "units are last in names")]
 pub(super) struct Bounds {
     /// A takeover, once everything is quiet.
     pub(super) takeover_ns: u64,
@@ -412,8 +413,8 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    pub(super) fn of<'a>(timings: impl Iterator<Item = &'a Timing> + Clone, error_ppm: u32) -> Self {
-        let longest = |of: fn(&Timing) -> Duration| timings.clone().map(|timing| nanos(of(timing))).max().unwrap_or(0);
+    pub(super) fn of(timings: &[Timing], error_ppm: u32) -> Self {
+        let longest = |of: fn(&Timing) -> Duration| timings.iter().map(|timing| nanos(of(timing))).max().unwrap_or(0);
         let stop_ns = longest(|timing| timing.renew_deadline() + timing.stop_timeout());
         let hold_ns = stretch(stop_ns, error_ppm.min(RATE_CREDIBLE_PPM)) + 1_000_000_000;
         // A drain, a wait that an edit has begun anew, and the pause after a term whose work has failed.
@@ -460,11 +461,25 @@ fn within(what: &'static str, value_ns: u64) -> Result<(), ScheduleError> {
 impl What {
     /// Whom it is about.
     pub fn nodes(&self) -> [Option<usize>; 2] {
-        match *self {
-            Self::Resign { node, to } => [Some(node), to],
-            Self::Edit { edit: Edit::OverwriteWith(node) } => [Some(node), None],
-            Self::Edit { .. } | Self::Rollback { .. } | Self::RaiseEpoch => [None, None],
-            Self::Crash { node, .. }
+        let mut nodes = [None; 2];
+        let mut free = nodes.iter_mut();
+        self.clone().each_node(|node| {
+            if let Some(place) = free.next() {
+                *place = Some(*node);
+            }
+        });
+        nodes
+    }
+
+    /// Changes the index of everybody whom it is about.
+    pub(super) fn each_node(&mut self, mut change: impl FnMut(&mut usize)) {
+        match self {
+            Self::Resign { node, to } => {
+                change(node);
+                to.iter_mut().for_each(change);
+            }
+            Self::Edit { edit: Edit::OverwriteWith(node) }
+            | Self::Crash { node, .. }
             | Self::Shutdown { node, .. }
             | Self::WorkEnds { node, .. }
             | Self::Pause { node, .. }
@@ -481,7 +496,8 @@ impl What {
             | Self::Refuse { node, .. }
             | Self::WatchLost { node, .. }
             | Self::WatchLate { node, .. }
-            | Self::WatchLies { node, .. } => [Some(node), None],
+            | Self::WatchLies { node, .. } => change(node),
+            Self::Edit { .. } | Self::Rollback { .. } | Self::RaiseEpoch => {}
         }
     }
 

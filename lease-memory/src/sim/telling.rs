@@ -106,7 +106,8 @@ impl Telling {
     /// The stored record names this holder from now on.
     pub(super) fn holds(&mut self, holder: Option<&HolderIdentity>, now_ns: u64) {
         let Some(timeline) = &mut self.timeline else { return };
-        let node = holder.and_then(|holder| holder.name().bytes().next()).map(|letter| usize::from(letter.wrapping_sub(b'a')));
+        let node =
+            holder.and_then(|holder| holder.name().bytes().next()).map(|letter| usize::from(letter.wrapping_sub(b'a')));
         let node = node.filter(|node| *node < self.acts_since.len());
         if let Some((before, _)) = self.holder
             && node == Some(before)

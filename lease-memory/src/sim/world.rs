@@ -23,18 +23,51 @@ use super::telling::Telling;
 /// What is under way.
 #[derive(Debug)]
 pub(super) enum Happening {
-    Start { node: usize, life: u32 },
+    Start {
+        node: usize,
+        life: u32,
+    },
     /// A request arrives at the store.
-    Arrive { node: usize, life: u32, request: Request, sent_at: Instant },
-    Reply { node: usize, life: u32, id: RequestId, result: Result<Option<Versioned>, Failure> },
-    Tell { node: usize, life: u32, hint: Hint },
-    WorkStops { node: usize, life: u32, term: TermId },
+    Arrive {
+        node: usize,
+        life: u32,
+        request: Request,
+        sent_at: Instant,
+    },
+    Reply {
+        node: usize,
+        life: u32,
+        id: RequestId,
+        result: Result<Option<Versioned>, Failure>,
+    },
+    Tell {
+        node: usize,
+        life: u32,
+        hint: Hint,
+    },
+    WorkStops {
+        node: usize,
+        life: u32,
+        term: TermId,
+    },
     /// A stopped process goes on.
-    GoOn { node: usize, life: u32, clocks: bool },
+    GoOn {
+        node: usize,
+        life: u32,
+    },
     /// A watch is mended, and tells what there is.
-    Rewatch { node: usize, life: u32 },
+    Rewatch {
+        node: usize,
+        life: u32,
+    },
     /// A watch tells an untruth, and so many more.
-    Lie { node: usize, life: u32, until_ns: u64, every_ns: u64, pattern: u64 },
+    Lie {
+        node: usize,
+        life: u32,
+        until_ns: u64,
+        every_ns: u64,
+        pattern: u64,
+    },
 }
 
 /// One run, as far as it has come.
@@ -53,14 +86,18 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(schedule: &'a Schedule, demands: super::Demands, telling: Telling) -> Result<Self, ScheduleError> {
+    pub(super) fn new(
+        schedule: &'a Schedule,
+        demands: super::Demands,
+        telling: Telling,
+    ) -> Result<Self, ScheduleError> {
         schedule.check()?;
         let mut processes = Vec::with_capacity(schedule.nodes.len());
         for (node, spec) in schedule.nodes.iter().enumerate() {
             processes.push(Process::new(node, spec).map_err(|source| ScheduleError::Timing { node, source })?);
         }
         let error_ppm = processes.iter().map(|process| process.clocks.error_ppm()).max().unwrap_or(0);
-        let bounds = Bounds::of(processes.iter().map(|process| &process.timing), error_ppm);
+        let bounds = Bounds::of(&processes.iter().map(|process| process.timing).collect::<Vec<_>>(), error_ppm);
         let keeps_snapshots = schedule.faults.iter().any(|fault| matches!(fault.what, super::What::Rollback { .. }));
         let assumptions = Assumptions::new(processes.len(), bounds.hold_ns);
         let rules = schedule.nodes.iter().map(|node| node.rule);
@@ -134,7 +171,8 @@ impl<'a> World<'a> {
     fn somebody_could_lead(&self) -> bool {
         let stored = self.store.current().map(|stored| &stored.record);
         let is_foreign = stored.is_some_and(|record| record.strategy.is_some());
-        let may = |process: &Process| process.runs && (!process.spec.rule.is_ours() || process.epoch >= self.store.epoch_max);
+        let may =
+            |process: &Process| process.runs && (!process.spec.rule.is_ours() || process.epoch >= self.store.epoch_max);
         !is_foreign && !self.oracle.assumptions.is_rolled_back(self.now_ns) && self.processes.iter().any(may)
     }
 
@@ -160,8 +198,8 @@ impl<'a> World<'a> {
                 if process.life != life {
                     return Ok(());
                 }
-                if process.sleeps_until_ns > self.now_ns {
-                    self.queue.push(process.sleeps_until_ns, happening);
+                if process.rests_until_ns() > self.now_ns {
+                    self.queue.push(process.rests_until_ns(), happening);
                     return Ok(());
                 }
                 self.processes[node].runs = true;
@@ -175,7 +213,7 @@ impl<'a> World<'a> {
             Happening::Reply { node, life, id, result } => self.reply(node, life, id, result),
             Happening::Tell { node, life, hint } => self.deliver(node, life, Event::Hint(hint)),
             Happening::WorkStops { node, life, term } => self.work_stops(node, life, term),
-            Happening::GoOn { node, life, clocks } => self.go_on(node, life, clocks),
+            Happening::GoOn { node, life } => self.go_on(node, life),
             Happening::Rewatch { node, life } => self.rewatch(node, life),
             Happening::Lie { node, life, until_ns, every_ns, pattern } => {
                 self.lie(node, life, until_ns, every_ns, pattern)
@@ -238,7 +276,7 @@ impl<'a> World<'a> {
             self.telling.step(self.now_ns, node, &event, &actions, &stance);
         }
         let timing = self.processes[node].timing;
-        let verdict = self.oracle.acts(node, &timing, now.instant, self.now_ns);
+        let verdict = self.oracle.acts(node, &timing, now.instant, self.now_ns, event_code == 0);
         self.judge(verdict)?;
         for notice in &actions.notices {
             self.notice(node, now.instant, notice)?;
@@ -346,7 +384,14 @@ impl<'a> World<'a> {
         let verdict = self.oracle.sent(node, process, &request, local, self.now_ns);
         self.judge(verdict)?;
         if request.purpose == Purpose::Acquire {
-            let verdict = self.oracle.succeeds(node, &self.processes[node], &request, &self.store, self.now_ns, self.error_ppm);
+            let verdict = super::oracle::succeeds(
+                node,
+                &self.processes[node],
+                &request,
+                &self.store,
+                self.now_ns,
+                self.error_ppm,
+            );
             self.judge(verdict)?;
         }
         let process = &mut self.processes[node];

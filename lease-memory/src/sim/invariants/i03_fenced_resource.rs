@@ -38,9 +38,10 @@ impl FencedResource {
             Some((before, _)) if token < before => {
                 Err((NAME, format!("the resource lets {node} through with {token} after {before}")))
             }
-            Some((before, other)) if token == before && other != owner && !excused => {
-                Err((NAME, format!("the resource cannot tell {node} from {}: both have token {token}", letter(other.0))))
-            }
+            Some((before, other)) if token == before && other != owner && !excused => Err((
+                NAME,
+                format!("the resource cannot tell {node} from {}: both have token {token}", letter(other.0)),
+            )),
             _ => Ok(()),
         };
         verdict?;

@@ -7,7 +7,14 @@ use crate::sim::judged::Judged;
 
 pub(in crate::sim) const NAME: &str = "order_of_writes";
 
-pub(in crate::sim) fn writes(node: usize, judged: &Judged, purpose: Purpose, local: Instant) -> Verdict {
+/// `valid_until` is the end of the hold as the machine says, which is judged on its own.
+pub(in crate::sim) fn writes(
+    node: usize,
+    judged: &Judged,
+    purpose: Purpose,
+    local: Instant,
+    valid_until: Option<Instant>,
+) -> Verdict {
     let node = letter(node);
     let Some(work) = &judged.work else {
         // Under `strict`, or after a shutdown, a lease is held without a term that anybody was told of.
@@ -16,7 +23,7 @@ pub(in crate::sim) fn writes(node: usize, judged: &Judged, purpose: Purpose, loc
     if purpose == Purpose::Acquire {
         return Err((NAME, format!("{node} acquires within a term")));
     }
-    if local.has_reached_either(work.valid_until) {
+    if local.has_reached_either(valid_until.unwrap_or(work.valid_until)) {
         return Err((NAME, format!("{node} writes a {purpose} after its hold")));
     }
     match purpose {

@@ -16,7 +16,11 @@ pub(in crate::sim) fn started(node: usize, judged: &mut Judged, term: &Term) -> 
 }
 
 /// The work is told to drain or to stop.
-pub(in crate::sim) fn told(node: usize, judged: &mut Judged, term: TermId) -> Result<&mut Work, (&'static str, String)> {
+pub(in crate::sim) fn told(
+    node: usize,
+    judged: &mut Judged,
+    term: TermId,
+) -> Result<&mut Work, (&'static str, String)> {
     match &mut judged.work {
         Some(work) if work.term.id == term => Ok(work),
         _ => Err((NAME, format!("{} is told to stop {term}, which is not running", letter(node)))),

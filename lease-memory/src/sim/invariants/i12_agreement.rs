@@ -32,7 +32,7 @@ pub(in crate::sim) fn stepped(node: usize, judged: &Judged, elector: &Elector) -
     Ok(())
 }
 
-/// Steps that come one after the other without any time passing between them.
+/// Wakes that come one after the other without any time passing between them.
 #[derive(Debug, Default)]
 pub(in crate::sim) struct Spinning {
     at_ns: u64,
@@ -40,11 +40,11 @@ pub(in crate::sim) struct Spinning {
 }
 
 impl Spinning {
-    pub(in crate::sim) fn stepped(&mut self, node: usize, now_ns: u64) -> Verdict {
+    pub(in crate::sim) fn woken(&mut self, node: usize, now_ns: u64) -> Verdict {
         self.steps = if now_ns == self.at_ns { self.steps + 1 } else { 0 };
         self.at_ns = now_ns;
         if self.steps > STEPS_MAX {
-            return Err((NAME, format!("{} steps {} times at one moment", letter(node), self.steps)));
+            return Err((NAME, format!("{} asks to be woken {} times at one moment", letter(node), self.steps)));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ pub(in crate::sim) const NAME: &str = "liveness";
 
 /// Since when it is quiet, and by when somebody has to lead.
 #[derive(Debug)]
+#[allow(clippy::struct_field_names, reason = "units are last in names")]
 pub(in crate::sim) struct Liveness {
     /// When what was done last has had all its consequences.
     calm_from_ns: u64,

@@ -1,0 +1,116 @@
+//! Plays seeds until one breaks an invariant or all have been played: the work behind `cargo xtask prove`.
+//!
+//! `prove [--families F,..] [--from N] [--seeds N] [--out FILE]`. It exits 1 after a violation, with the shrunken run in the
+//! file. Everything it prints is meant to be kept: figures of a run are worth nothing without the command.
+
+use std::collections::HashMap;
+use std::fs;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use lease_memory::sim::{Batch, Demands, Family, Finding, Replay, Seen, shrink};
+
+fn main() -> ExitCode {
+    match options().and_then(|options| prove(&options)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(64)
+        }
+    }
+}
+
+struct Options {
+    batch: Batch,
+    out: String,
+}
+
+fn options() -> Result<Options, String> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut given: HashMap<&str, &str> = HashMap::new();
+    for pair in args.chunks(2) {
+        let [name, value] = pair else { return Err(format!("{} has no value", pair[0])) };
+        given.insert(name, value);
+    }
+    let mut take = |name| given.remove(name);
+    let families = match take("--families") {
+        None => Family::ALL.to_vec(),
+        Some(list) => list.split(',').map(family).collect::<Result<_, _>>()?,
+    };
+    let number = |value: Option<&str>, default| {
+        value.map_or(Ok(default), |text| text.parse().map_err(|_| format!("{text} is no number")))
+    };
+    let from = number(take("--from"), 0)?;
+    let seeds = number(take("--seeds"), 1_000)?;
+    let out = take("--out").unwrap_or("violation.json").to_owned();
+    match given.keys().next() {
+        Some(unknown) => Err(format!("unknown option {unknown}; there are --families, --from, --seeds, --out")),
+        None => Ok(Options { batch: Batch { families, from, seeds, threads: None }, out }),
+    }
+}
+
+fn family(name: &str) -> Result<Family, String> {
+    let known = Family::ALL.map(Family::as_str);
+    Family::ALL
+        .into_iter()
+        .find(|family| family.as_str() == name)
+        .ok_or_else(|| format!("no family {name}; there are {known:?}"))
+}
+
+fn prove(options: &Options) -> Result<ExitCode, String> {
+    let begun = Instant::now();
+    let outcome = options.batch.play(&|_| {});
+    let (wall, cpu) = (begun.elapsed().as_secs_f64(), processor_seconds()?);
+    let stats = &outcome.stats;
+    #[allow(clippy::cast_precision_loss, reason = "printed with three digits")]
+    let years = stats.simulated_ns as f64 / 1e9 / SECONDS_PER_YEAR;
+    println!(
+        "{} runs, {} of them twice; {} faults, {} terms, {} steps",
+        outcome.runs, outcome.repeated, stats.faults, stats.terms, stats.steps
+    );
+    println!(
+        "{years:.3} cluster-years in {wall:.1} s, {cpu:.1} s of processor time: {:.2} a minute of it",
+        years * 60.0 / cpu
+    );
+    println!(
+        "{} overlaps, each with a broken assumption",
+        stats.overlaps.iter().filter(|overlap| overlap.excuse.is_some()).count()
+    );
+    for seen in Seen::ALL {
+        println!("  {:>9}  {}", stats.seen.get(seen.as_str()).copied().unwrap_or(0), seen.as_str());
+    }
+    match outcome.finding {
+        None => Ok(ExitCode::SUCCESS),
+        Some(finding) => report(&finding, &options.out),
+    }
+}
+
+fn report(finding: &Finding, out: &str) -> Result<ExitCode, String> {
+    println!("{finding}");
+    let schedule = finding.family.draw(finding.seed);
+    if let Some((smaller, violation)) = shrink(&schedule, Demands::ALL, SHRINK_TIME) {
+        println!("shrunk from {} events to {}: {violation}", schedule.faults.len(), smaller.faults.len());
+        let replay = Replay::of(finding, smaller, &violation);
+        fs::write(out, replay.to_json()).map_err(|error| format!("{out}: {error}"))?;
+        println!("replay: lease simulate --replay {out}");
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// User and system time of this process, of all its threads.
+fn processor_seconds() -> Result<f64, String> {
+    let stat = fs::read_to_string("/proc/self/stat").map_err(|error| format!("/proc/self/stat: {error}"))?;
+    // The name, in parentheses, may have spaces in it.
+    let after = stat.rsplit_once(')').ok_or("a process without a name")?.1;
+    let words: Vec<&str> = after.split_whitespace().collect();
+    let of = |index: usize| words.get(index).and_then(|word| word.parse::<f64>().ok());
+    match (of(11), of(12)) {
+        (Some(user), Some(system)) => Ok((user + system) / TICKS_PER_SECOND),
+        _ => Err(format!("a process with {} numbers", words.len())),
+    }
+}
+
+const SHRINK_TIME: Duration = Duration::from_secs(10);
+const SECONDS_PER_YEAR: f64 = 31_557_600.0;
+/// What Linux counts in for every program, whatever the kernel's own rate is.
+const TICKS_PER_SECOND: f64 = 100.0;
