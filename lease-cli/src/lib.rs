@@ -10,6 +10,7 @@ mod exit;
 mod get;
 pub mod inbox;
 mod logging;
+pub mod picture;
 mod run;
 mod show;
 mod signals;

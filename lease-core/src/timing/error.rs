@@ -64,7 +64,8 @@ pub enum TimingFault {
     },
     /// The work could not stop before the others may act.
     #[error(
-        "renew deadline {renew} leaves no time to stop before {fence}, when others may act on a lease duration of {lease}"
+        "renew deadline {renew} leaves no time to stop before {fence}, when others may act on a lease duration of \
+         {lease}"
     )]
     NoRoomToStop {
         /// The renew deadline.
