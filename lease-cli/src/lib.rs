@@ -11,6 +11,8 @@ mod get;
 pub mod inbox;
 mod logging;
 pub mod picture;
+mod plot;
+mod recording;
 mod run;
 mod show;
 mod signals;

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use self::axis::rounded;
 pub use self::html::html;
-pub use self::span::{covered, merged};
+pub use self::span::{covered, merged, without};
 pub use self::text::visible;
 
 /// A time between two moments, each given as the time since whatever the picture counts from.

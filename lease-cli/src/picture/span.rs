@@ -43,6 +43,22 @@ pub fn covered(spans: &[Span]) -> Duration {
     merged(spans, Duration::ZERO).into_iter().fold(Duration::ZERO, |sum, span| sum.saturating_add(span.length()))
 }
 
+/// What is left of the spans without the others.
+pub fn without(spans: &[Span], others: &[Span]) -> Vec<Span> {
+    let others = merged(others, Duration::ZERO);
+    let mut left = Vec::new();
+    for span in merged(spans, Duration::ZERO) {
+        let mut from = span.from;
+        let first = others.partition_point(|other| other.until <= from);
+        for other in others[first..].iter().take_while(|other| other.from < span.until) {
+            left.extend((other.from > from).then_some(Span::new(from, other.from)));
+            from = other.until;
+        }
+        left.extend((from < span.until).then_some(Span::new(from, span.until)));
+    }
+    left
+}
+
 /// The spans within `window`, merged.
 pub(super) fn visible(spans: &[Span], window: Span, apart_max: Duration) -> Vec<Span> {
     let within: Vec<Span> = spans.iter().filter_map(|span| span.within(window)).collect();
@@ -81,6 +97,13 @@ mod tests {
     fn what_lies_outside_is_cut_off() {
         let window = spans(&[(10, 20)])[0];
         assert_eq!(visible(&spans(&[(0, 5), (5, 12), (19, 99)]), window, Duration::ZERO), spans(&[(10, 12), (19, 20)]));
+    }
+
+    #[test]
+    fn what_is_left_without_others() {
+        let others = spans(&[(2, 4), (9, 12), (15, 99)]);
+        assert_eq!(without(&spans(&[(0, 10), (10, 20), (40, 50)]), &others), spans(&[(0, 2), (4, 9), (12, 15)]));
+        assert_eq!(without(&others, &[]), others);
     }
 
     #[test]
