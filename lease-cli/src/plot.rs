@@ -6,6 +6,8 @@ use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use lease_core::Timestamp;
+
 use self::held::Held;
 use crate::cli::{Global, Output};
 use crate::exit::{Code, Failure};
@@ -83,7 +85,10 @@ struct Source {
 
 impl Source {
     fn of(path: &Path, recording: &Recording) -> Self {
-        let began = recording.sessions.first().map_or_else(String::new, |first| first.began.to_string());
+        let began = recording.sessions.first().map_or_else(String::new, |first| {
+            let second = first.began.unix_micros().div_euclid(1_000_000) * 1_000_000;
+            Timestamp::from_unix_micros(second).to_string().replace(".000000Z", "Z")
+        });
         Self { file: visible(&path.display().to_string()), began }
     }
 
@@ -95,7 +100,7 @@ impl Source {
         Timeline {
             title: finding(lease),
             subtitle: format!(
-                "Who held the record, as a watch saw it; not who acted. From {}. lease plot {}",
+                "Who held the record, as a watch saw it; not who acted. From {}. Drawn by: lease plot {}",
                 self.began, self.file
             ),
             from: lease.from,
@@ -121,7 +126,10 @@ impl Source {
         let limits = lease.durations.iter().take(LIMITS_MAX);
         Latency {
             title,
-            subtitle: format!("A lease that is not renewed for its duration runs out. lease plot {}", self.file),
+            subtitle: format!(
+                "A lease that is not renewed for its duration runs out. Drawn by: lease plot {}",
+                self.file
+            ),
             measured: "time between two renewals".to_owned(),
             from: lease.from,
             until: lease.until,
@@ -137,7 +145,11 @@ impl Source {
         };
         let mut parts = vec![Part::Text(EXPLAINED.to_owned())];
         parts.extend(pictures.into_iter().map(Part::Picture));
-        Report { title, subtitle: format!("From {}. lease plot {} -O FILE.html", self.began, self.file), parts }
+        Report {
+            title,
+            subtitle: format!("From {}. Drawn by: lease plot {} -O FILE.html", self.began, self.file),
+            parts,
+        }
     }
 }
 

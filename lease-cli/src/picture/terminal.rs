@@ -104,7 +104,7 @@ pub(super) fn latency(latency: &Latency, width: usize, colored: bool) -> String 
     page.ticks(&strip);
     let of = limit.map_or_else(String::new, |limit| format!(", full height {}", label(limit)));
     let [p50, p90, p99, max] = figures.cells();
-    page.wrapped(&format!("{} samples: p50 {p50}, p90 {p90}, p99 {p99}, max {max}{of}", samples.len()));
+    page.wrapped(&format!("samples: {}, p50 {p50}, p90 {p90}, p99 {p99}, max {max}{of}", samples.len()));
     for limit in &latency.limits {
         page.wrapped(&format!("{}: {}", visible(&limit.name), label(limit.value)));
     }

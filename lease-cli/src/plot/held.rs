@@ -256,8 +256,8 @@ mod tests {
         let lines: Vec<(u64, &str)> = lines.iter().map(|(at, line)| (*at, line.as_str())).collect();
         let held = recorded(&[&lines]);
         let [db] = &held[..] else { panic!("{held:?}") };
-        let lanes: Vec<_> = db.lanes.iter().map(|lane| (lane.name.as_str(), seconds(&lane.holds))).collect();
-        assert_eq!(lanes, [("a", vec![(2, 5), (40, 41)]), ("b", vec![(6, 21), (41, 42)])]);
+        let holders: Vec<_> = db.lanes.iter().map(|lane| (lane.name.as_str(), seconds(&lane.holds))).collect();
+        assert_eq!(holders, [("a", vec![(2, 5), (40, 41)]), ("b", vec![(6, 21), (41, 42)])]);
         assert_eq!(seconds(&db.vacant), [(0, 2), (5, 6), (21, 40), (42, 50)]);
         assert_eq!((db.terms, db.renewals.len(), db.renewals[0].took), (4, 1, Duration::from_secs(2)));
         let marks: Vec<_> = db.marks.iter().map(|mark| (mark.at.as_secs(), mark.label.as_str())).collect();
