@@ -158,6 +158,7 @@ fn finding(lease: &Held) -> String {
     let (name, total) = (&lease.name, rounded(lease.watched));
     let vacant = covered(&lease.vacant);
     match lease.lanes.as_slice() {
+        [] if lease.watched.is_zero() => format!("{name}: nothing was seen"),
         [] => format!("{name}: nobody held the record in {total}"),
         [only] if vacant.is_zero() => format!("{name}: held by {} throughout {total}", only.name),
         lanes => {

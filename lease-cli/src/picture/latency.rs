@@ -89,11 +89,12 @@ fn limits(canvas: &mut Canvas, latency: &Latency, y: Axis) {
         canvas.line("limit", (LEFT, at), (WIDTH - PAD, at));
         let next = limits.get(index + 1).map_or(0.0, |next| y.at(next.value));
         // Above its line, or below where another line is in the way, or not at all.
-        let baseline = if at - next > WORDS_HEIGHT { at - 5.0 } else { at + 14.0 };
+        let is_above = at - next > WORDS_HEIGHT || index > 0 && index + 1 == limits.len();
+        let baseline = if is_above { at - 5.0 } else { at + 14.0 };
         if baseline < taken_above {
             let words = format!("{} {}", limit.name, super::axis::label(limit.value));
             canvas.text_within("w", WIDTH - PAD, baseline, Anchor::End, &words, 400.0);
-            taken_above = baseline.min(at) - WORDS_HEIGHT + 4.0;
+            taken_above = if is_above { at - WORDS_HEIGHT } else { at };
         }
     }
 }

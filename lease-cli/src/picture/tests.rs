@@ -31,21 +31,23 @@ fn overlap() -> Timeline {
     }
 }
 
+/// As many bars as there are pixels for, each of many spans, and more lanes than are drawn.
 fn crowd(name: &str) -> [Picture; 3] {
-    let spans: Vec<Span> = (0..10_000).map(|i| span(i * 1_000, i * 1_000 + (i * 7919) % 900)).collect();
+    let at = |i: u64| (i % 400) * 25_000 + i / 400 * 20;
+    let spans: Vec<Span> = (0..2_000).map(|i| span(at(i), at(i) + 10)).collect();
     let lane = |index: u32| Lane { name: format!("{name}{index}"), acts: spans.clone(), holds: spans.clone() };
     let samples: Vec<Sample> = (0..20_000).map(|i| Sample { at: ms(i * 500), took: ms((i * 7919) % 12_000) }).collect();
     let durations: Vec<Duration> = samples.iter().map(|sample| sample.took).collect();
     let marks = spans.iter().map(|span| Mark { at: span.from, label: name.to_owned() }).collect();
     let bands = spans.iter().map(|span| Band { kind: name.to_owned(), span: *span }).collect();
     let (title, until) = (name.to_owned(), ms(10_000_000));
-    let series = (0..9).map(|index| Series { name: format!("{name}{index}"), samples: durations.clone() }).collect();
+    let series = (0..8).map(|index| Series { name: format!("{name}{index}"), samples: durations.clone() }).collect();
     [
         Picture::Timeline(Timeline {
             title: title.clone(),
             subtitle: name.to_owned(),
             until,
-            lanes: (0..50).map(lane).collect(),
+            lanes: (0..42).map(lane).collect(),
             bands,
             overlaps: spans.clone(),
             gaps: Row { name: name.to_owned(), spans },
@@ -130,7 +132,7 @@ no leader  samples      p50      p90      p99      max
 fn nothing_that_is_given_is_too_much() {
     for picture in crowd("node") {
         let (svg, twin) = (picture.svg(), picture.terminal(100, true));
-        assert!(svg.len() < 1_000_000, "{} of {} bytes", picture.title(), svg.len());
+        assert!((10_000..1_000_000).contains(&svg.len()), "{} of {} bytes", picture.title(), svg.len());
         assert!(twin.len() < 100_000, "{} of {} bytes", picture.title(), twin.len());
     }
 }
@@ -166,7 +168,7 @@ fn what_a_record_says_stays_text() {
 #[test]
 fn twins_keep_to_the_width() {
     for picture in crowd("a-name-of-some-length").iter().chain(&empty()).chain(&[Picture::Timeline(overlap())]) {
-        for width in [0, 57, 239] {
+        for width in [0, 57] {
             let twin = picture.terminal(width, false);
             // Figures are a table of their own width.
             let is_table = matches!(picture, Picture::Ecdf(_)) && width < 80;

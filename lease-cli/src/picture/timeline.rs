@@ -1,11 +1,12 @@
 //! Who led when, as an SVG: a lane for each candidate, what was wrong behind them, overlaps over them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::axis::{Axis, label};
-use super::svg::{Anchor, Canvas, Drawing, Key, PAD, WIDTH, bar, text_width};
+use super::svg::{Anchor, Canvas, Drawing, Key, PAD, WIDTH, bar, px, text_width};
 use super::text::visible as harmless;
-use super::{Lane, Span, Timeline, span};
+use super::{Lane, Mark, Span, Timeline, span};
 
 /// The lanes that are drawn: all, or the first ones and the rest as one.
 pub(super) fn lanes(timeline: &Timeline) -> Vec<Lane> {
@@ -116,10 +117,14 @@ impl<'a> Sketch<'a> {
         self.canvas.y + f64::from(count) * self.lane_height()
     }
 
+    fn marks_within(&self) -> impl Iterator<Item = &'a Mark> {
+        let window = self.window;
+        self.timeline.marks.iter().filter(move |mark| (window.from..=window.until).contains(&mark.at))
+    }
+
     /// Words above, wherever there is room for them.
     fn marks(&mut self) {
-        let marks = self.timeline.marks.iter().filter(|mark| (self.window.from..=self.window.until).contains(&mark.at));
-        let mut marks: Vec<_> = marks.collect();
+        let mut marks: Vec<&Mark> = self.marks_within().collect();
         if marks.is_empty() {
             return;
         }
@@ -190,12 +195,10 @@ impl<'a> Sketch<'a> {
             let path = self.path(&span::common(&acts, &overlaps), y + height * 0.16, height * 0.68);
             self.canvas.path("over", &path, None);
         }
-        for mark in &self.timeline.marks {
-            if (self.window.from..=self.window.until).contains(&mark.at) {
-                let x = self.axis.at(mark.at);
-                self.canvas.line("mark", (x, self.top), (x, bottom));
-            }
-        }
+        let at: BTreeSet<String> = self.marks_within().map(|mark| px(self.axis.at(mark.at).round())).collect();
+        let (from, length) = (px(self.top), px(bottom - self.top));
+        let lines: Vec<String> = at.iter().map(|x| format!("M{x} {from}v{length}")).collect();
+        self.canvas.path("mark", &lines.concat(), None);
         self.canvas.y = bottom;
     }
 
@@ -250,14 +253,26 @@ impl<'a> Sketch<'a> {
     }
 
     fn path(&self, spans: &[Span], y: f64, height: f64) -> String {
-        let spans = span::visible(spans, self.window, self.axis.pixel() / 2);
-        let bars = spans.iter().map(|span| {
+        let (mut path, mut last) = (String::new(), None);
+        for span in span::visible(spans, self.window, self.axis.pixel() / 2) {
             let (from, until) = (self.axis.at(span.from), self.axis.at(span.until));
             // However short, it is seen.
             let width = (until - from).max(BAR_WIDTH_MIN);
-            bar(from.min(WIDTH - PAD - width), y, width, height)
-        });
-        bars.collect()
+            let from = from.min(WIDTH - PAD - width);
+            if self.titled {
+                path += &bar(from, y, width, height);
+                continue;
+            }
+            // Whole pixels, each counted from the bar before: half the length.
+            let (from, width, height) = (from.round(), width.round(), px(height.round()));
+            let start = match last {
+                None => ["M".to_owned(), px(from), " ".to_owned(), px(y.round())].concat(),
+                Some(last) => ["m".to_owned(), px(from - last), " 0".to_owned()].concat(),
+            };
+            path.extend([&start, "h", &px(width), "v", &height, "h-", &px(width), "z"]);
+            last = Some(from);
+        }
+        path
     }
 }
 
