@@ -199,7 +199,8 @@ fn strangers(rng: &mut Rng) -> Schedule {
 }
 
 fn calendar(rng: &mut Rng) -> Schedule {
-    let nodes = fleet_of(rng, 3, 0..PROFILES_MS.len());
+    // The default durations, now and then beside candidates with others.
+    let nodes = fleet_of(rng, 3, 0..2);
     let lease_ns = nodes.iter().map(|node| node.timing.lease_ns).max().unwrap_or(0);
     let mix = Mix::draw(rng);
     let hours = rng.u64(4..=12);
@@ -476,9 +477,9 @@ const QUIET_NS: u64 = 600 * SECOND;
 const RHO_PPM: i32 = 10_000;
 /// Lease, renew, retry and tick.
 const PROFILES_MS: [(u64, u64, u64, u64); 5] = [
-    (4_000, 2_500, 500, 1),
-    (4_000, 3_000, 1_000, 1_000),
-    (8_000, 5_000, 1_000, 1_000),
     (15_000, 10_000, 2_000, 1_000),
+    (8_000, 5_000, 1_000, 1_000),
+    (4_000, 3_000, 1_000, 1_000),
+    (4_000, 2_500, 500, 1),
     (3_000, 2_000, 600, 1),
 ];

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use lease_core::{
-    Actions, Event, Failure, Hint, Instant, LockErrorKind, Notice, Op, Purpose, Request, RequestId, TermId, Versioned,
+    Actions, Event, Failure, Hint, Instant, LeaseRecord, LockErrorKind, Notice, Op, Purpose, Request, RequestId,
+    TermId, Versioned,
 };
 
 use super::assumptions::Assumptions;
@@ -268,7 +269,7 @@ impl<'a> World<'a> {
         let now = process.now(self.now_ns);
         let event_text = self.telling.tells().then(|| format!("{event:?}"));
         let event_code = event_code(&event);
-        let actions = process.elector.step(now, event);
+        let mut actions = process.elector.step(now, event);
         self.oracle.stats.steps += 1;
         self.telling.hash(self.now_ns, node, event_code, &actions);
         if let Some(event) = event_text {
@@ -283,7 +284,7 @@ impl<'a> World<'a> {
         }
         let verdict = self.oracle.stepped(node, &self.processes[node].elector, now.instant);
         self.judge(verdict)?;
-        self.carry_out(node, now.instant, actions)
+        self.carry_out(node, now.instant, &mut actions)
     }
 
     fn notice(&mut self, node: usize, local: Instant, notice: &Notice) -> Result<(), Violation> {
@@ -366,7 +367,7 @@ impl<'a> World<'a> {
         self.step(node, Event::Drained { term })
     }
 
-    fn carry_out(&mut self, node: usize, local: Instant, actions: Actions) -> Result<(), Violation> {
+    fn carry_out(&mut self, node: usize, local: Instant, actions: &mut Actions) -> Result<(), Violation> {
         let process = &mut self.processes[node];
         if actions.abandon {
             process.awaits = None;
@@ -379,7 +380,7 @@ impl<'a> World<'a> {
         } else {
             u64::MAX
         };
-        let Some(request) = actions.request else { return Ok(()) };
+        let Some(request) = actions.request.take() else { return Ok(()) };
         process.awaits = Some((request.id, request.purpose));
         let verdict = self.oracle.sent(node, process, &request, local, self.now_ns);
         self.judge(verdict)?;
@@ -432,7 +433,16 @@ impl<'a> World<'a> {
         if matches!(request.op, Op::Get) {
             return Ok(self.store.apply(&request.op, self.now_ns, is_ours));
         }
-        let before = self.store.current().map(|stored| stored.record.clone());
+        // A renewal is judged by little of what was there before, and there are a million of them.
+        let whole = request.purpose == Purpose::Acquire;
+        let before = self.store.current().map(|stored| {
+            let record = &stored.record;
+            if whole {
+                record.clone()
+            } else {
+                LeaseRecord { strategy: record.strategy.clone(), ..LeaseRecord::default() }
+            }
+        });
         let labels = self.store.labels().cloned();
         let (stored_at_ns, was_ours) = (self.store.stored_at_ns, self.store.is_ours);
         let was_readable = self.store.is_readable;
