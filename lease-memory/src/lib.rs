@@ -67,6 +67,8 @@
 
 mod lock;
 mod script;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod store;
 mod watch;
 

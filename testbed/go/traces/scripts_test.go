@@ -121,6 +121,8 @@ func marked() *lease {
 	l.Metadata.Annotations = map[string]string{
 		"lease-election.internal/acquired": "b/6", "lease-election.internal/released": "z/5",
 		"lease-election.internal/epoch": "3", "lease-election.internal/successor": "c",
+		"lease-election.internal/handover": `{"holder":"b","acquireTime":"2000-01-01T00:00:00.000000Z","draining":false}`,
+		"example.com/foreign":              "kept",
 	}
 	return l
 }

@@ -2,14 +2,6 @@
 //
 //go:debug randseednop=0
 
-// Package traces records what client-go's leader elector does, in virtual time, as data for the simulator's peer.
-//
-// Nothing of client-go is changed: the elector, its LeaseLock, the typed client and net/http's client are the real
-// ones, configured as resourcelock.NewFromKubeconfig does it. Below them is a scripted network with one Lease behind
-// it. The package is tests only, because testing/synctest is.
-//
-//	go test ./traces            compares with the recorded traces
-//	go test ./traces -update    records them
 package traces
 
 import (
