@@ -10,6 +10,7 @@
 
 mod assumptions;
 mod batch;
+pub mod client_go;
 mod clocks;
 mod draw;
 mod edits;
@@ -18,6 +19,7 @@ mod invariants;
 mod judged;
 mod network;
 mod oracle;
+mod peers;
 mod process;
 mod queue;
 mod replay;

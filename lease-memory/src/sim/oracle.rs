@@ -23,6 +23,7 @@ use super::process::Process;
 use super::schedule::Rule;
 use super::stats::{Overlap, Seen, Stats};
 use super::store::Store;
+use super::world::Message;
 use crate::store::Labels;
 
 /// Everything that judges a run.
@@ -45,8 +46,7 @@ pub(super) struct Oracle {
 pub(super) struct Arrival<'a> {
     pub(super) node: usize,
     pub(super) life: u32,
-    pub(super) request: &'a Request,
-    pub(super) sent_at: Instant,
+    pub(super) request: &'a Message,
     /// The record before, where it could be understood.
     pub(super) before: Option<&'a LeaseRecord>,
     pub(super) labels: (Option<&'a Arc<Labels>>, Option<&'a Arc<Labels>>),
@@ -407,6 +407,14 @@ impl Oracle {
         }
     }
 
+    pub(super) fn count_request(&mut self, purpose: Purpose) {
+        if purpose == Purpose::Read {
+            self.stats.reads += 1;
+        } else {
+            self.stats.writes += 1;
+        }
+    }
+
     pub(super) fn sent(
         &mut self,
         node: usize,
@@ -416,11 +424,7 @@ impl Oracle {
         now_ns: u64,
     ) -> Verdict {
         let purpose = request.purpose;
-        if purpose == Purpose::Read {
-            self.stats.reads += 1;
-        } else {
-            self.stats.writes += 1;
-        }
+        self.count_request(purpose);
         let judged = &mut self.nodes[node];
         if purpose != Purpose::Read {
             judged.unresolved = Some(local);
@@ -443,7 +447,8 @@ impl Oracle {
 
     /// The store has applied a write of ours.
     pub(super) fn applied(&mut self, arrival: &Arrival<'_>, processes: &mut [Process]) -> Verdict {
-        let &Arrival { node, life, request, sent_at, before, now_ns, .. } = arrival;
+        let &Arrival { node, life, request, before, now_ns, .. } = arrival;
+        let sent_at = request.sent_at;
         let process = &mut processes[node];
         let lives = process.is(life);
         if lives {
@@ -465,7 +470,7 @@ impl Oracle {
         if request.purpose != Purpose::Acquire || !self.nodes[node].is_ours {
             return Ok(());
         }
-        rules::acquires(node, request, before)?;
+        rules::acquires(node, &request.op, before)?;
         if !arrival.was_ours || self.assumptions.is_rolled_back(now_ns) {
             return Ok(());
         }
