@@ -171,6 +171,8 @@ impl World<'_> {
         }
         process.paused_until_ns = Some(process.paused_until_ns.unwrap_or(0).max(until_ns));
         process.wake_at_ns = u64::MAX;
+        self.oracle.pauses(node, self.now_ns);
+        let process = &self.processes[node];
         if self.oracle.nodes[node].acts && u128::from(for_ns) > process.timing.lease_duration().as_nanos() {
             self.oracle.saw(Seen::LongPause);
         }

@@ -251,7 +251,10 @@ impl Oracle {
             if excuse.is_some() {
                 self.saw(Seen::ExcusedOverlap);
             }
-            self.open.push(Overlap { nodes: (other, node), from_ns: now_ns, until_ns: now_ns, excuse });
+            // Who is stopped does nothing, until he goes on.
+            if !self.nodes[other].is_paused {
+                self.open.push(Overlap { nodes: (other, node), from_ns: now_ns, until_ns: now_ns, excuse });
+            }
         }
         self.nodes[node].acts = true;
         if self.demands.exclusion { verdict } else { Ok(()) }
@@ -264,15 +267,19 @@ impl Oracle {
             return;
         }
         judged.is_late = false;
+        self.close_overlaps(node, now_ns);
+        if self.acting().next().is_none() {
+            self.leaderless_since_ns = Some(now_ns);
+        }
+    }
+
+    fn close_overlaps(&mut self, node: usize, now_ns: u64) {
         let (over, open): (Vec<Overlap>, Vec<Overlap>) =
             self.open.drain(..).partition(|overlap| overlap.nodes.0 == node || overlap.nodes.1 == node);
         self.open = open;
         // What begins and ends at one moment is none: who stops at a moment acts before it only.
         let over = over.into_iter().filter(|overlap| now_ns > overlap.from_ns);
         self.stats.overlaps.extend(over.map(|overlap| Overlap { until_ns: now_ns, ..overlap }));
-        if self.acting().next().is_none() {
-            self.leaderless_since_ns = Some(now_ns);
-        }
     }
 
     /// The work of a term acts on the fenced resource.
@@ -306,9 +313,24 @@ impl Oracle {
         Ok(())
     }
 
+    /// The process is stopped, and its work with it.
+    pub(super) fn pauses(&mut self, node: usize, now_ns: u64) {
+        self.nodes[node].is_paused = true;
+        self.close_overlaps(node, now_ns);
+    }
+
     /// A process that was stopped goes on in the middle of an act that was checked before.
     pub(super) fn goes_on(&mut self, node: usize, life: u32, now_ns: u64) -> Verdict {
-        self.nodes[node].went_on_at_ns = Some(now_ns);
+        let judged = &mut self.nodes[node];
+        judged.went_on_at_ns = Some(now_ns);
+        judged.is_paused = false;
+        if judged.acts {
+            let others: Vec<usize> = self.acting().filter(|other| *other != node).collect();
+            for other in others.into_iter().filter(|other| !self.nodes[*other].is_paused) {
+                let excuse = self.assumptions.excuse(node, other, now_ns).or(Some(Excuse::Late));
+                self.open.push(Overlap { nodes: (node, other), from_ns: now_ns, until_ns: now_ns, excuse });
+            }
+        }
         self.use_resource(node, life, now_ns)
     }
 
