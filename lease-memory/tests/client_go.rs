@@ -208,6 +208,7 @@ impl Replay {
     fn wake_until(&mut self, at: u64) {
         while let Some(wake_at) = self.wake_at.filter(|wake_at| *wake_at <= at) {
             self.step(wake_at, PeerEvent::Wake);
+            assert!(self.wake_at != Some(wake_at), "woken at {wake_at} ns, and to be woken then again");
         }
     }
 }

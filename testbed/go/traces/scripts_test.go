@@ -27,7 +27,7 @@ type script struct {
 	edits []edit
 	// cancel ends the context of Run; never when zero.
 	cancel time.Duration
-	// again calls Run again on the same elector; never when zero.
+	// again calls Run again on the same elector, with a context of its own; never when zero.
 	again time.Duration
 	// until is when the recording ends.
 	until time.Duration
@@ -165,6 +165,8 @@ var scripts = []script{
 		before: held("b", 15, 4), until: 25 * s, seed: 2, phase: 300 * ms},
 	{name: "takeover-record-duration", about: "the wait is the record's own duration, longer or shorter than the elector's",
 		lease: 6 * s, renew: 4 * s, retry: 1 * s, before: held("b", 9, 4), until: 14 * s, seed: 3},
+	{name: "takeover-slow-reads", about: "the wait counts from a reply's arrival, and is over when it is over at the start of a try",
+		lease: 6 * s, renew: 5500 * ms, retry: 1 * s, usual: answered(700*ms, 1900*ms), before: held("b", 6, 4), until: 20 * s, seed: 51},
 	{name: "takeover-after-renewals", about: "the other renews for a while and then crashes",
 		before: held("b", 5, 4), edits: renewals(2*s, 2*s, 10*s), until: 24 * s, seed: 4},
 	{name: "label-edit-standby", about: "an edit that leaves the record alone does not restart the wait",
@@ -177,8 +179,9 @@ var scripts = []script{
 		before: held("b", 15, 4), edits: []edit{renewed(2 * s), deleted(3 * s)}, until: 9 * s, seed: 8},
 	{name: "slow-replies", about: "replies later than a retry period: the deadline still counts from each poll's start",
 		usual: answered(1300*ms+1, 2700*ms+7), until: 16 * s, seed: 9},
-	{name: "slow-errors", about: "a poll's ticks: one that was missed fires at once, further ones are dropped",
-		fates: fates(3, refused(500, 2500*ms), 4, refused(500, 400*ms), 5, refused(500, 100*ms), 6, refused(500, 4300*ms)),
+	{name: "slow-errors", about: "a poll's ticks: one that was missed fires at once, further ones are dropped, the rhythm stays",
+		fates: fates(3, refused(500, 2500*ms), 4, refused(500, 400*ms), 5, refused(500, 100*ms), 6, refused(500, 100*ms),
+			7, refused(500, 3300*ms), 8, refused(500, 100*ms), 9, refused(500, 100*ms), 10, refused(500, 100*ms)),
 		until: 11 * s, seed: 10},
 	{name: "reply-lost", about: "a renewal is applied and never answered: given up by the request's timeout, read, renewed",
 		fates: fates(3, unanswered(3*ms)), until: 10 * s, seed: 11},
@@ -234,6 +237,8 @@ var scripts = []script{
 		releaseOnCancel: true, before: held("b", 15, 4), cancel: 5 * s, until: 8 * s, seed: 36},
 	{name: "cancel-in-acquire", about: "cancelled while the takeover is out, which is applied all the same",
 		before: held("", 1, 4), fates: fates(2, answered(300*ms, 900*ms)), cancel: 200 * ms, until: 4 * s, seed: 37},
+	{name: "cancel-reports", about: "cancelled in a try that has seen a release: the empty name is reported as the new leader",
+		before: held("b", 15, 4), edits: []edit{released(1 * s)}, fates: fates(3, lost()), cancel: 5 * s, until: 7 * s, seed: 54},
 	{name: "short-lease-stolen", about: "a healthy lease of 1.9 s is one of 1 s in the record, and renewals within a second are not seen: stolen",
 		lease: 1900 * ms, renew: 1500 * ms, retry: 800 * ms, before: held("b", 1, 4),
 		edits: renewals(805*ms, 805*ms, 7*s), until: 8 * s, seed: 41},
@@ -258,6 +263,10 @@ var scripts = []script{
 		fates: from(4, 13, refused(500, 30*ms)), again: 13500 * ms, renew: 9500 * ms, until: 16 * s, seed: 47},
 	{name: "run-again-deposed", about: "Run again after being deposed: stands by, by the observation that it has",
 		renew: 9500 * ms, edits: []edit{taken(3*s, "b")}, again: 14 * s, until: 24 * s, seed: 48},
+	{name: "run-again-released", about: "Run again after a release: nothing is left of the own observation",
+		releaseOnCancel: true, cancel: 3 * s, again: 4 * s, until: 7 * s, seed: 52},
+	{name: "run-again-create-cancelled", about: "cancelled while a create is out: Run again leads by its observation, and has to read first",
+		edits: []edit{deleted(3 * s)}, cancel: 4032 * ms, again: 6 * s, until: 9 * s, seed: 53},
 	{name: "fast-path-ends", about: "renewals fail for longer than the lease by the observation: then a renewal begins with a read",
 		lease: 5 * s, renew: 4500 * ms, retry: 3600 * ms, fates: fates(4, refused(500, 1600*ms), 5, refused(500, 500*ms)), until: 16 * s, seed: 49},
 }

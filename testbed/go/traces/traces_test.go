@@ -131,16 +131,18 @@ func campaign(t *testing.T, script script, start time.Time) ([]line, []float64) 
 		time.AfterFunc(edit.at, func() { server.edit(edit.what, edit.change) })
 	}
 	elector := newElector(t, script, server, trace)
-	ctx, cancel := context.WithCancel(context.Background())
+	first, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	run := func() {
+	second, end := context.WithCancel(context.Background())
+	defer end()
+	run := func(ctx context.Context) {
 		trace.run()
 		elector.Run(ctx)
 		trace.callback(orderEnded, "ended")
 	}
-	go run()
+	go run(first)
 	if script.again > 0 {
-		time.AfterFunc(script.again, run)
+		time.AfterFunc(script.again, func() { run(second) })
 	}
 	if script.cancel > 0 {
 		time.AfterFunc(script.cancel, func() { trace.cancel(); cancel() })
