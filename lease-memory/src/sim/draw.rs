@@ -196,19 +196,15 @@ fn rollbacks(rng: &mut Rng) -> Schedule {
 fn strangers(rng: &mut Rng) -> Schedule {
     let count = rng.usize(2..=3);
     let mut nodes = fleet(rng, count);
-    for node in &mut nodes {
+    for (index, node) in nodes.iter_mut().enumerate() {
         node.link = Link { request_ns: MILLISECOND, reply_ns: MILLISECOND, hint_ns: MILLISECOND, jitter_ns: 0 };
+        // The first one leads.
+        node.starts_at_ns = if index == 0 { 0 } else { 10 * SECOND };
     }
-    let lease_ns = nodes.iter().map(|node| node.timing.lease_ns).max().unwrap_or(0);
     let edit = if rng.bool() { Edit::Label } else { Edit::VoidRequest };
-    let from_ns = 60 * SECOND;
-    let mut faults = Vec::new();
-    for node in 0..nodes.len() {
-        // One after the other, until the last one leads: whoever holds is hit.
-        faults.push(fault(from_ns, What::Cut { node, way: Way::Both, for_ns: rng.u64(lease_ns..3 * lease_ns) }));
-    }
-    let mut at_ns = from_ns;
-    for _ in 0..60 {
+    let mut at_ns = rng.u64(60..75) * SECOND;
+    let mut faults = vec![fault(at_ns, What::Crash { node: 0, back_ns: None })];
+    for _ in 0..120 {
         at_ns += rng.u64(300..1_500) * MILLISECOND;
         faults.push(fault(at_ns, What::Edit { edit }));
     }
