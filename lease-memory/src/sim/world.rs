@@ -10,7 +10,7 @@ use lease_core::{
 
 use super::assumptions::Assumptions;
 use super::invariants::liveness::Liveness;
-use super::invariants::{Violation, letter};
+use super::invariants::{Violation, letter, rules};
 use super::network::Fate;
 use super::oracle::{Arrival, Oracle};
 use super::process::Process;
@@ -255,12 +255,13 @@ impl<'a> World<'a> {
         result: Result<Option<Versioned>, Failure>,
     ) -> Result<(), Violation> {
         let process = &mut self.processes[node];
-        let purpose = process.awaits.filter(|(awaited, _)| *awaited == id).map(|(_, purpose)| purpose);
+        let awaited = process.awaits.filter(|(awaited, _)| *awaited == id);
         let local = process.local(self.now_ns);
-        let in_term = process.elector.term().is_some();
-        let shown = self.oracle.replied(node, purpose, &result, local, in_term, self.now_ns);
+        let shown = awaited.map(|(_, purpose)| {
+            self.oracle.replied(node, process, &result, local, purpose, self.now_ns)
+        });
         self.step(node, Event::Completed { request: id, result })?;
-        self.judge(super::invariants::rules::replied(node, &self.processes[node].elector, shown))
+        self.judge(rules::replied(node, &self.processes[node].elector, shown.unwrap_or_default()))
     }
 
     pub(super) fn step(&mut self, node: usize, event: Event) -> Result<(), Violation> {
@@ -268,6 +269,7 @@ impl<'a> World<'a> {
         let now = process.now(self.now_ns);
         let event_text = self.telling.tells().then(|| format!("{event:?}"));
         let event_code = event_code(&event);
+        let is_hint = matches!(event, Event::Hint(_) | Event::WatchReady | Event::WatchLost);
         let actions = process.elector.step(now, event);
         self.oracle.stats.steps += 1;
         self.telling.hash(self.now_ns, node, event_code, &actions);
@@ -279,6 +281,9 @@ impl<'a> World<'a> {
         let verdict = self.oracle.acts(node, &timing, now.instant, self.now_ns, event_code == 0);
         self.judge(verdict)?;
         for notice in &actions.notices {
+            if is_hint {
+                self.judge(rules::hinted(node, notice))?;
+            }
             self.notice(node, now.instant, notice)?;
         }
         let verdict = self.oracle.stepped(node, &self.processes[node].elector, now.instant);
