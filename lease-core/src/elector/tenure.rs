@@ -521,6 +521,8 @@ impl Elector {
             self.start_release(now, tenure, Reason::Shutdown, None);
         } else {
             self.become_leading(tenure, actions);
+            // Where a read shows the acquisition, somebody may have asked for its end already.
+            self.obey_request(now, actions);
         }
     }
 
