@@ -36,6 +36,8 @@ pub(super) struct Tenure {
     pub(super) must_read: bool,
     /// Whether a hint contradicts what is known.
     pub(super) read_wanted: bool,
+    /// Whether the last write repeats one at once that another's had kept away.
+    pub(super) repeated: bool,
 }
 
 /// A graceful stop under way.
@@ -346,13 +348,18 @@ impl Elector {
         else {
             return;
         };
-        if found.version != tenure.seen.version {
+        let moved = found.version != tenure.seen.version;
+        // Somebody else has written, and the write that this has kept away is still due. Once a period, or a stranger who
+        // writes without a pause would make this candidate do so too.
+        let repeats = moved && tenure.must_read && sent_at.is_none() && !tenure.repeated;
+        if moved {
             // Writes that built on the version before can no longer be applied.
             self.attempts.clear();
         }
         tenure.seen = found;
         tenure.must_read = false;
         tenure.read_wanted = false;
+        tenure.repeated = repeats;
         if let Some(sent_at) = sent_at {
             tenure.extend(sent_at, config);
             let Term { id, valid_until, fence, .. } = tenure.term;
@@ -361,7 +368,7 @@ impl Elector {
             }
         }
         let due = renewal_due(tenure.written_at, config);
-        tenure.next_at = if releasing && !release_sent { now } else { now.latest(due) };
+        tenure.next_at = if repeats || releasing && !release_sent { now } else { now.latest(due) };
         self.obey_request(now, actions);
     }
 
@@ -516,6 +523,7 @@ impl Elector {
             written_at: sent_at,
             must_read: false,
             read_wanted: false,
+            repeated: false,
         };
         if self.shutdown {
             self.start_release(now, tenure, Reason::Shutdown, None);
