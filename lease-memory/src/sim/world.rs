@@ -79,7 +79,7 @@ pub(super) struct World<'a> {
     pub(super) store: Store,
     pub(super) oracle: Oracle,
     pub(super) telling: Telling,
-    /// The largest error of any clock so far.
+    /// The largest error so far of any clock that can be relied upon.
     pub(super) error_ppm: u32,
     /// For how long the consequences of a disturbance last at most, beside the disturbance.
     pub(super) settle_ns: u64,
@@ -96,7 +96,8 @@ impl<'a> World<'a> {
         for (node, spec) in schedule.nodes.iter().enumerate() {
             processes.push(Process::new(node, spec).map_err(|source| ScheduleError::Timing { node, source })?);
         }
-        let error_ppm = processes.iter().map(|process| process.clocks.error_ppm()).max().unwrap_or(0);
+        let errors_ppm = processes.iter().flat_map(|process| process.clocks.errors_ppm());
+        let error_ppm = errors_ppm.max().unwrap_or(0);
         let bounds = Bounds::of(&processes.iter().map(|process| process.timing).collect::<Vec<_>>(), error_ppm);
         let keeps_snapshots = schedule.faults.iter().any(|fault| matches!(fault.what, super::What::Rollback { .. }));
         let assumptions = Assumptions::new(processes.len(), bounds.hold_ns);
@@ -110,7 +111,7 @@ impl<'a> World<'a> {
             store: Store::new(schedule.says_not_found, keeps_snapshots),
             oracle,
             telling,
-            error_ppm,
+            error_ppm: 0,
             settle_ns: bounds.settle_ns,
         };
         for (node, spec) in schedule.nodes.iter().enumerate() {
