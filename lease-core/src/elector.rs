@@ -9,6 +9,8 @@
 //! a term is said before anything else in the same step.
 
 mod candidate;
+#[cfg(feature = "exploration")]
+mod canonical;
 mod event;
 mod explain;
 mod tenure;
@@ -19,6 +21,8 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
+#[cfg(feature = "exploration")]
+pub use self::canonical::Renaming;
 pub use self::event::*;
 pub use self::explain::Stance;
 use self::tenure::{Drain, Release, Stopping, Tenure};
