@@ -91,6 +91,11 @@ impl View {
         matches!((revision, self.revision_max), (Some(revision), Some(max)) if revision < max)
     }
 
+    /// R12: whether a reply has shown this revision, or a later one, already.
+    pub(super) fn is_reached(&self, revision: Option<u128>) -> bool {
+        matches!((revision, self.revision_max), (Some(revision), Some(max)) if revision <= max)
+    }
+
     /// Whether a hint is older than what is known already.
     pub(super) fn is_old_news(&self, hinted: &Versioned) -> bool {
         self.is_regress(hinted.revision)
