@@ -550,4 +550,4 @@ impl Elector {
 }
 
 /// A work that ends again and again is tried at most this many doublings of two retry periods apart.
-const FAILED_TERM_DOUBLINGS_MAX: u32 = 4;
+pub(super) const FAILED_TERM_DOUBLINGS_MAX: u32 = 4;
