@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::exit::{Code, Failure};
 use crate::logging::{self, Color, LogFormat};
-use crate::{backend, delete, get, run, watch};
+use crate::{backend, delete, get, plot, run, watch};
 
 /// Run a command on exactly one of many replicas, and look after the leases that decide which
 #[derive(Debug, Parser)]
@@ -34,7 +34,7 @@ pub(crate) struct Global {
     verbose: u8,
     /// When to colour
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
-    color: Color,
+    pub(crate) color: Color,
     /// How log lines look
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -62,6 +62,8 @@ enum Command {
     Get(get::Arguments),
     /// Show every change of leases, as it happens
     Watch(watch::Arguments),
+    /// Draw who held the record when, from what `lease watch --record` has written
+    Plot(plot::Arguments),
     /// Delete a lease
     Delete(delete::Arguments),
 }
@@ -100,7 +102,8 @@ fn execute(cli: Cli) -> Result<u8, Failure> {
         match command {
             Command::Run(arguments) => run::run(*arguments, &global).await,
             Command::Get(arguments) => get::get(&arguments, &global).await.map(|()| 0),
-            Command::Watch(arguments) => watch::watch(&arguments, &global).await.map(|()| 0),
+            Command::Watch(arguments) => watch::watch(&arguments, &global).await,
+            Command::Plot(arguments) => plot::plot(&arguments, &global).map(|()| 0),
             Command::Delete(arguments) => delete::delete(&arguments, &global).await.map(|()| 0),
         }
     });

@@ -17,6 +17,8 @@ pub(crate) enum Code {
     Usage = 64,
     /// A record cannot be understood.
     Data = 65,
+    /// A file that is to be read is not there.
+    NoInput = 66,
     /// The backend cannot be reached.
     Unreachable = 69,
     /// The operating system refused something.

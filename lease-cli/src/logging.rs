@@ -22,12 +22,19 @@ pub(crate) enum Color {
 impl Color {
     /// Whether standard error is coloured.
     pub(crate) fn on_stderr(self) -> bool {
+        self.on(&io::stderr())
+    }
+
+    /// Whether standard output is coloured.
+    pub(crate) fn on_stdout(self) -> bool {
+        self.on(&io::stdout())
+    }
+
+    fn on(self, stream: &impl IsTerminal) -> bool {
         match self {
             Self::Always => true,
             Self::Never => false,
-            Self::Auto => {
-                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stderr().is_terminal()
-            }
+            Self::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && stream.is_terminal(),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use lease_core::{
-    HolderIdentity, LeaderElection, LockError, LockErrorKind, ResourceLock, Timing, Versioned, WatchLock,
+    Constraints, HolderIdentity, LeaderElection, LockError, LockErrorKind, ResourceLock, Timing, Versioned, WatchLock,
 };
 use rustix::process::Signal;
 
@@ -128,11 +128,12 @@ pub(crate) async fn run(arguments: Arguments, global: &Global) -> Result<u8, Fai
     let mut inbox = Inbox::install().map_err(system)?;
     let reaper = Reaper::install().map_err(system)?;
     let lock = backend::open(&global.backend).await.and_then(|store| store.lock(&arguments.name));
-    let (timing, identity, lock) = match (timing(&arguments), identity(&arguments), lock) {
+    // Without a lock, what the most demanding store carries: any other carries it too.
+    let constraints = lock.as_ref().map_or(Constraints::WHOLE_SECONDS, ResourceLock::constraints);
+    let (timing, identity, lock) = match (timing(&arguments, constraints), identity(&arguments), lock) {
         (Ok(timing), Ok(identity), Ok(lock)) => (timing, identity, lock),
         (timing, identity, lock) => return Err(Failure::all([timing.err(), identity.err(), lock.err()])),
     };
-    timing.check(&lock.constraints()).map_err(|error| Failure::of(Code::Configuration, &error))?;
     tracing::info!(lease = %lock, %identity, %timing, "standing by");
     let begun = Instant::now();
     let mut wait = if arguments.nonblock { Some(Duration::ZERO) } else { arguments.wait };
@@ -186,11 +187,12 @@ impl Arguments {
     }
 }
 
-fn timing(arguments: &Arguments) -> Result<Timing, Failure> {
+fn timing(arguments: &Arguments, constraints: Constraints) -> Result<Timing, Failure> {
     let TimingArguments { lease_duration, renew_deadline, retry_period } = arguments.timing;
     let builder = Timing::builder(lease_duration, renew_deadline, retry_period)
         // The command is killed at the end of the drain, and the release must still be within it.
-        .drain_max(arguments.drain_timeout.saturating_add(KILL_AND_RELEASE));
+        .drain_max(arguments.drain_timeout.saturating_add(KILL_AND_RELEASE))
+        .constraints(constraints);
     let builder = match arguments.stop_timeout {
         StopTimeout::Auto => builder,
         StopTimeout::Of(stop_timeout) => builder.stop_timeout(stop_timeout),

@@ -1,19 +1,27 @@
-//! `lease watch`: a line for every change of leases, as it happens.
+//! `lease watch`: a line for every change of leases, as it happens, and a recording of them.
+
+use std::path::PathBuf;
+use std::task::Poll;
 
 use futures_util::StreamExt;
 use futures_util::stream::{SelectAll, select_all};
 use lease_core::{LeaseRecord, LockErrorKind, Timestamp, Versioned, WatchEvent, WatchLock};
 use serde::Serialize;
+use tokio::signal::unix::{self, SignalKind};
 
 use crate::backend::{self, Store};
 use crate::cli::{Global, Output};
 use crate::exit::{Code, Failure};
+use crate::recording::{Happened, Recorder};
 use crate::show;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Leases to watch, also ones that do not exist yet [default: all that exist now]
     names: Vec<String>,
+    /// Also append every change to this file, for lease plot
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// What became of a lease.
@@ -29,6 +37,19 @@ enum What {
     /// Anything else: a duration, an annotation, an edit by hand.
     Changed,
     Deleted,
+}
+
+impl From<What> for Happened {
+    fn from(what: What) -> Self {
+        match what {
+            What::Is => Self::Is,
+            What::Acquired => Self::Acquired,
+            What::Renewed => Self::Renewed,
+            What::Released => Self::Released,
+            What::Changed => Self::Changed,
+            What::Deleted => Self::Deleted,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -54,7 +75,10 @@ struct Watched {
     known: bool,
 }
 
-pub(crate) async fn watch(arguments: &Arguments, global: &Global) -> Result<(), Failure> {
+/// The exit code of the program.
+pub(crate) async fn watch(arguments: &Arguments, global: &Global) -> Result<u8, Failure> {
+    // Before anything is sent: what cannot be recorded need not be watched.
+    let recorder = arguments.record.as_deref().map(Recorder::open).transpose()?;
     let store = backend::open(&global.backend).await?;
     let names = names(arguments, store.as_ref()).await?;
     let mut watched = Vec::with_capacity(names.len());
@@ -64,20 +88,86 @@ pub(crate) async fn watch(arguments: &Arguments, global: &Global) -> Result<(), 
         watched.push(Watched { name, last: None, known: false });
     }
     let mut events: SelectAll<_> = select_all(streams);
-    while let Some((index, event)) = events.next().await {
-        let lease = &mut watched[index];
-        match event {
-            WatchEvent::Ready => {}
-            WatchEvent::Changed(seen) => lease.changed(seen, global.output)?,
-            WatchEvent::Deleted => lease.deleted(global.output)?,
+    let mut watch = Watch { leases: watched, recorder, output: global.output };
+    let mut ends = watch.begin(&global.backend.backend, store.namespace())?;
+    loop {
+        tokio::select! {
+            // What has happened is noted before the end is.
+            biased;
+            event = events.next() => match event {
+                Some((index, event)) => watch.happened(index, event)?,
+                None => return Err(Failure::new(Code::Unreachable, "the watch has ended")),
+            },
+            signal = ends.next() => return watch.end(signal),
+        }
+    }
+}
+
+/// The signals that end a recording. Without one they end the program as they always do.
+struct Ends(Vec<(SignalKind, unix::Signal)>);
+
+impl Ends {
+    async fn next(&mut self) -> SignalKind {
+        std::future::poll_fn(|context| {
+            let mut ready = self.0.iter_mut().filter_map(|(kind, stream)| {
+                matches!(stream.poll_recv(context), Poll::Ready(Some(()))).then_some(*kind)
+            });
+            ready.next().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+/// Everything under watch, and where it is told.
+struct Watch {
+    leases: Vec<Watched>,
+    recorder: Option<Recorder>,
+    output: Output,
+}
+
+impl Watch {
+    fn begin(&mut self, backend: &str, namespace: Option<&str>) -> Result<Ends, Failure> {
+        let Some(recorder) = &mut self.recorder else { return Ok(Ends(Vec::new())) };
+        let names: Vec<&str> = self.leases.iter().map(|lease| lease.name.as_str()).collect();
+        recorder.begin(backend, namespace, &names)?;
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].into_iter();
+        let streams = kinds.map(|kind| Ok((kind, unix::signal(kind)?))).collect::<std::io::Result<_>>();
+        streams.map(Ends).map_err(|error| Failure::of(Code::System, &error))
+    }
+
+    fn happened(&mut self, index: usize, event: WatchEvent) -> Result<(), Failure> {
+        let lease = &mut self.leases[index];
+        let what = match event {
+            WatchEvent::Ready => return self.record(index, Happened::Ready),
+            WatchEvent::Changed(seen) => lease.changed(seen, self.output)?,
+            WatchEvent::Deleted => lease.deleted(self.output)?,
             WatchEvent::Lost(Some(error)) if error.kind() == LockErrorKind::Denied => return Err(error.into()),
             WatchEvent::Lost(Some(error)) => {
                 tracing::warn!(lease = lease.name, %error, "the watch was interrupted; changes may go unseen");
+                return self.record(index, Happened::Lost);
             }
-            WatchEvent::Lost(None) => tracing::debug!(lease = lease.name, "the watch begins anew"),
-        }
+            WatchEvent::Lost(None) => {
+                tracing::debug!(lease = lease.name, "the watch begins anew");
+                return Ok(());
+            }
+        };
+        what.map_or(Ok(()), |what| self.record(index, what.into()))
     }
-    Err(Failure::new(Code::Unreachable, "the watch has ended"))
+
+    fn record(&mut self, index: usize, event: Happened) -> Result<(), Failure> {
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        let lease = &self.leases[index];
+        let tells_of_a_record = !matches!(event, Happened::Ready | Happened::Lost);
+        let seen = lease.last.as_ref().filter(|_| tells_of_a_record);
+        Ok(recorder.note(&lease.name, event, seen)?)
+    }
+
+    fn end(&mut self, signal: SignalKind) -> Result<u8, Failure> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end()?;
+        }
+        Ok(u8::try_from(128 + signal.as_raw_value()).unwrap_or(u8::MAX))
+    }
 }
 
 async fn names(arguments: &Arguments, store: &dyn Store) -> Result<Vec<String>, Failure> {
@@ -97,10 +187,11 @@ async fn names(arguments: &Arguments, store: &dyn Store) -> Result<Vec<String>, 
 }
 
 impl Watched {
-    fn changed(&mut self, seen: Versioned, output: Output) -> Result<(), Failure> {
+    /// What changed; none when it was told before.
+    fn changed(&mut self, seen: Versioned, output: Output) -> Result<Option<What>, Failure> {
         // A watch that reconnects tells the present state again.
         if self.last.as_ref().is_some_and(|last| last.version == seen.version) {
-            return Ok(());
+            return Ok(None);
         }
         let event = match &self.last {
             None if self.known && seen.record.holder.is_some() => What::Acquired,
@@ -120,17 +211,18 @@ impl Watched {
         };
         line.print(output)?;
         self.last = Some(seen);
-        Ok(())
+        Ok(Some(event))
     }
 
-    fn deleted(&mut self, output: Output) -> Result<(), Failure> {
+    fn deleted(&mut self, output: Output) -> Result<Option<What>, Failure> {
         let was_there = self.last.take().is_some();
         if self.known && !was_there {
-            return Ok(());
+            return Ok(None);
         }
         self.known = true;
         let (time, name) = (show::wall(), self.name.as_str());
-        Line { time, name, event: What::Deleted, holder: None, transitions: None, version: None }.print(output)
+        Line { time, name, event: What::Deleted, holder: None, transitions: None, version: None }.print(output)?;
+        Ok(Some(What::Deleted))
     }
 }
 

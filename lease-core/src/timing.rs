@@ -1,8 +1,12 @@
 //! The durations of an election, checked against each other once, so that an unsafe set cannot exist.
 
+mod check;
+mod error;
+
 use std::fmt;
 use std::time::Duration;
 
+pub use self::error::{Pretty, Setting, TimingError, TimingFault, WayOut};
 use crate::lock::Constraints;
 
 /// Three durations, the bounds that go with them, and what follows from them.
@@ -43,6 +47,7 @@ impl Timing {
             stop_timeout: None,
             drain_max: DRAIN_MAX_DEFAULT,
             rate_error_ppm: RATE_ERROR_PPM_DEFAULT,
+            constraints: Constraints::FINE,
         }
     }
 
@@ -129,22 +134,21 @@ impl Timing {
     }
 
     /// Whether a kind of store can carry these durations.
+    ///
+    /// Where the store is known beforehand, [`TimingBuilder::constraints`] also has every refusal propose only what
+    /// that store can carry.
     pub fn check(&self, constraints: &Constraints) -> Result<(), TimingError> {
-        if constraints.whole_second_durations && self.lease_duration.subsec_nanos() != 0 {
-            let below = Duration::from_secs(self.lease_duration.as_secs());
-            return Err(TimingError::NotWholeSeconds {
-                lease: Pretty(self.lease_duration),
-                below: Pretty(below.max(Duration::from_secs(1))),
-                above: Pretty(below + Duration::from_secs(1)),
-            });
-        }
-        if self.retry_period < constraints.renew_time_tick {
-            return Err(TimingError::RetryBelowTick {
-                retry: Pretty(self.retry_period),
-                tick: Pretty(constraints.renew_time_tick),
-            });
-        }
-        Ok(())
+        let auto_stop = self.stop_timeout == self.stop_timeout_max().saturating_sub(STOP_MARGIN);
+        let builder = TimingBuilder {
+            // What equals its default follows the others, as it did when it was left out.
+            attempt_timeout: (self.attempt_timeout != self.retry_period).then_some(self.attempt_timeout),
+            stop_timeout: (!auto_stop).then_some(self.stop_timeout),
+            drain_max: self.drain_max,
+            rate_error_ppm: self.rate_error_ppm,
+            constraints: *constraints,
+            ..Self::builder(self.lease_duration, self.renew_deadline, self.retry_period)
+        };
+        builder.build().map(drop)
     }
 }
 
@@ -192,6 +196,7 @@ pub struct TimingBuilder {
     stop_timeout: Option<Duration>,
     drain_max: Duration,
     rate_error_ppm: u32,
+    constraints: Constraints,
 }
 
 impl TimingBuilder {
@@ -216,281 +221,16 @@ impl TimingBuilder {
         Self { rate_error_ppm, ..self }
     }
 
-    /// The durations as they are, in whatever relation: for a simulator that shows what comes of it, and nobody else.
-    ///
-    /// # Errors
-    /// When a duration is so short or long that nothing could be reckoned with it.
-    #[cfg(feature = "exploration")]
-    pub fn build_unproven(self) -> Result<Timing, TimingError> {
-        let timing = Timing {
-            lease_duration: self.lease_duration,
-            renew_deadline: self.renew_deadline,
-            retry_period: self.retry_period,
-            attempt_timeout: self.attempt_timeout.unwrap_or(self.retry_period),
-            stop_timeout: self.stop_timeout.unwrap_or(STOP_MARGIN),
-            drain_max: self.drain_max,
-            rate_error_ppm: self.rate_error_ppm,
-        };
-        timing.check_ranges()?;
-        Ok(timing)
-    }
-
-    /// Checks every relation between the durations.
-    pub fn build(self) -> Result<Timing, TimingError> {
-        let timing = Timing {
-            lease_duration: self.lease_duration,
-            renew_deadline: self.renew_deadline,
-            retry_period: self.retry_period,
-            attempt_timeout: self.attempt_timeout.unwrap_or(self.retry_period),
-            stop_timeout: Duration::ZERO,
-            drain_max: self.drain_max,
-            rate_error_ppm: self.rate_error_ppm,
-        };
-        timing.check_ranges()?;
-        timing.check_relations()?;
-        let room = timing.stop_timeout_max();
-        let stop_timeout = self.stop_timeout.unwrap_or(room.saturating_sub(STOP_MARGIN));
-        if stop_timeout > room || stop_timeout.is_zero() {
-            return Err(timing.no_room_to_stop(self.stop_timeout));
-        }
-        Ok(Timing { stop_timeout, ..timing })
-    }
-}
-
-impl Timing {
-    /// Comes before all arithmetic on the durations, which cannot overflow afterwards.
-    fn check_ranges(&self) -> Result<(), TimingError> {
-        for (what, value, min) in [
-            ("lease duration", self.lease_duration, SHORTEST),
-            ("renew deadline", self.renew_deadline, SHORTEST),
-            ("retry period", self.retry_period, SHORTEST),
-            ("attempt timeout", self.attempt_timeout, SHORTEST),
-            ("drain timeout", self.drain_max, Duration::ZERO),
-        ] {
-            if value < min {
-                return Err(TimingError::TooShort { what, value: Pretty(value), min: Pretty(min) });
-            }
-            if value > LONGEST {
-                return Err(TimingError::TooLong { what, value: Pretty(value), max: Pretty(LONGEST) });
-            }
-        }
-        if self.rate_error_ppm > RATE_ERROR_PPM_MAX {
-            return Err(TimingError::RateError { ppm: self.rate_error_ppm, max: RATE_ERROR_PPM_MAX });
-        }
-        Ok(())
-    }
-
-    fn check_relations(&self) -> Result<(), TimingError> {
-        if self.renew_deadline >= self.lease_duration {
-            return Err(TimingError::RenewNotShorter {
-                renew: Pretty(self.renew_deadline),
-                lease: Pretty(self.lease_duration),
-                renew_max: Pretty(floor(self.fence().saturating_sub(2 * STOP_MARGIN))),
-                lease_min: Pretty(self.lease_duration_min()),
-            });
-        }
-        if self.renew_deadline <= 2 * self.retry_period {
-            return Err(TimingError::TooFewAttempts {
-                renew: Pretty(self.renew_deadline),
-                retry: Pretty(self.retry_period),
-                renew_min: Pretty(2 * self.retry_period + Duration::from_millis(1)),
-                retry_max: Pretty(self.pace_max()),
-            });
-        }
-        // One request at a time, so the third is sent two timeouts after the first when neither is answered.
-        if self.renew_deadline <= 2 * self.attempt_timeout {
-            return Err(TimingError::AttemptTooLong {
-                attempt: Pretty(self.attempt_timeout),
-                renew: Pretty(self.renew_deadline),
-                max: Pretty(self.pace_max()),
-            });
-        }
-        Ok(())
-    }
-
-    /// The longest time between two attempts that lets a third begin within the hold.
-    fn pace_max(&self) -> Duration {
-        floor(self.renew_deadline.saturating_sub(Duration::from_nanos(1)) / 2)
-    }
-
-    fn no_room_to_stop(&self, asked: Option<Duration>) -> TimingError {
-        let room = self.stop_timeout_max();
-        match asked {
-            Some(stop) if !room.is_zero() => TimingError::StopTimeout {
-                stop: Pretty(stop),
-                max: Pretty(floor(room)),
-                renew: Pretty(self.renew_deadline),
-            },
-            _ => TimingError::NoRoomToStop {
-                renew: Pretty(self.renew_deadline),
-                fence: Pretty(floor(self.fence())),
-                lease: Pretty(self.lease_duration),
-                renew_max: Pretty(floor(self.fence().saturating_sub(2 * STOP_MARGIN))),
-                lease_min: Pretty(self.lease_duration_min()),
-            },
-        }
-    }
-
-    /// The shortest lease, in whole seconds, that leaves this renew deadline some room to stop.
-    fn lease_duration_min(&self) -> Duration {
-        let needed_ns = (self.renew_deadline + 2 * STOP_MARGIN).as_nanos();
-        let lease_ns = needed_ns * u128::from(PPM + self.rate_error_ppm) / u128::from(PPM - self.rate_error_ppm);
-        Duration::from_secs(u64::try_from(lease_ns.div_ceil(1_000_000_000)).unwrap_or(u64::MAX))
-    }
-}
-
-/// Why durations cannot go together. Every message names both numbers and the nearest valid ones.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TimingError {
-    /// A duration is zero or too close to it.
-    #[error("{what} {value} must be at least {min}")]
-    TooShort {
-        /// Which duration.
-        what: &'static str,
-        /// Its value.
-        value: Pretty,
-        /// The least.
-        min: Pretty,
-    },
-    /// A duration is longer than a Lease can store.
-    #[error("{what} {value} must be at most {max}")]
-    TooLong {
-        /// Which duration.
-        what: &'static str,
-        /// Its value.
-        value: Pretty,
-        /// The most.
-        max: Pretty,
-    },
-    /// The holder would act longer than the others wait.
-    #[error(
-        "renew deadline {renew} must be shorter than lease duration {lease}; use a renew deadline of at most {renew_max} or a lease duration of at least {lease_min}"
-    )]
-    RenewNotShorter {
-        /// The renew deadline.
-        renew: Pretty,
-        /// The lease duration.
-        lease: Pretty,
-        /// The longest renew deadline for this lease duration.
-        renew_max: Pretty,
-        /// The shortest lease duration for this renew deadline.
-        lease_min: Pretty,
-    },
-    /// The work could not stop before the others may act.
-    #[error(
-        "renew deadline {renew} leaves no time to stop before {fence}, when others may act on a lease duration of {lease}; use a renew deadline of at most {renew_max} or a lease duration of at least {lease_min}"
-    )]
-    NoRoomToStop {
-        /// The renew deadline.
-        renew: Pretty,
-        /// When others may act, less the error of the clocks.
-        fence: Pretty,
-        /// The lease duration.
-        lease: Pretty,
-        /// The longest renew deadline for this lease duration.
-        renew_max: Pretty,
-        /// The shortest lease duration for this renew deadline.
-        lease_min: Pretty,
-    },
-    /// The stop timeout does not fit between the hold and the others' takeover.
-    #[error(
-        "stop timeout {stop} must be above zero and at most {max}, the time that a renew deadline of {renew} leaves"
-    )]
-    StopTimeout {
-        /// The stop timeout.
-        stop: Pretty,
-        /// The longest that fits.
-        max: Pretty,
-        /// The renew deadline.
-        renew: Pretty,
-    },
-    /// One or two lost requests would end a term.
-    #[error(
-        "renew deadline {renew} must be longer than two retry periods of {retry}, so that three attempts fit; use a renew deadline of at least {renew_min} or a retry period of at most {retry_max}"
-    )]
-    TooFewAttempts {
-        /// The renew deadline.
-        renew: Pretty,
-        /// The retry period.
-        retry: Pretty,
-        /// The shortest renew deadline for this retry period.
-        renew_min: Pretty,
-        /// The longest retry period for this renew deadline.
-        retry_max: Pretty,
-    },
-    /// Two requests without an answer would use up a hold.
-    #[error(
-        "attempt timeout {attempt} must be shorter than half the renew deadline {renew}, so that three attempts fit; use at most {max}"
-    )]
-    AttemptTooLong {
-        /// The attempt timeout.
-        attempt: Pretty,
-        /// The renew deadline.
-        renew: Pretty,
-        /// The longest attempt timeout for this renew deadline.
-        max: Pretty,
-    },
-    /// The bound on the clocks is not credible.
-    #[error("clock rate error {ppm} ppm must be at most {max} ppm")]
-    RateError {
-        /// The bound that was asked for.
-        ppm: u32,
-        /// The largest.
-        max: u32,
-    },
-    /// The store keeps whole seconds only, and truncating would let others in early.
-    #[error("lease duration {lease} must be whole seconds on this backend; use {below} or {above}")]
-    NotWholeSeconds {
-        /// The lease duration.
-        lease: Pretty,
-        /// The next shorter one.
-        below: Pretty,
-        /// The next longer one.
-        above: Pretty,
-    },
-    /// Other clients of the store could not tell two renewals apart.
-    #[error(
-        "retry period {retry} must be at least {tick} on this backend, whose clients compare renew times in steps of {tick}"
-    )]
-    RetryBelowTick {
-        /// The retry period.
-        retry: Pretty,
-        /// The least step of renew times.
-        tick: Pretty,
-    },
-}
-
-/// A duration as people write it: `15s`, `1m30s`, `2.5s`, `500ms`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pretty(pub Duration);
-
-impl fmt::Display for Pretty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let duration = self.0;
-        if duration < Duration::from_mins(1) {
-            return write!(f, "{duration:?}");
-        }
-        let (hours, minutes) = (duration.as_secs() / 3600, duration.as_secs() / 60 % 60);
-        let rest = Duration::new(duration.as_secs() % 60, duration.subsec_nanos());
-        if hours > 0 {
-            write!(f, "{hours}h")?;
-        }
-        if minutes > 0 {
-            write!(f, "{minutes}m")?;
-        }
-        if rest.is_zero() { Ok(()) } else { write!(f, "{rest:?}") }
+    /// What the store can carry; by default anything. Durations that it cannot keep are refused by
+    /// [`build`](Self::build), and not proposed.
+    pub fn constraints(self, constraints: Constraints) -> Self {
+        Self { constraints, ..self }
     }
 }
 
 /// `duration * (1 - rho) / (1 + rho)`, rounded down.
 fn scale_down(duration: Duration, rate_error_ppm: u32) -> Duration {
     saturating_nanos(duration.as_nanos() * u128::from(PPM - rate_error_ppm) / u128::from(PPM + rate_error_ppm))
-}
-
-/// Rounds down to a millisecond, for suggestions that people can type.
-fn floor(duration: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn saturating_nanos(ns: u128) -> Duration {
@@ -544,8 +284,10 @@ mod tests {
         let edge = Timing::default().stop_timeout_max();
         let at = |stop| Timing::builder(ms(15_000), ms(10_000), ms(2_000)).stop_timeout(stop).build();
         assert!(at(edge).is_ok());
-        assert!(matches!(at(edge + Duration::from_nanos(1)), Err(TimingError::StopTimeout { .. })));
-        assert!(matches!(at(Duration::ZERO), Err(TimingError::StopTimeout { .. })));
+        for refused in [edge + Duration::from_nanos(1), Duration::ZERO] {
+            let error = at(refused).expect_err("beyond the edge");
+            assert!(matches!(error.fault(), TimingFault::StopTimeout { .. }), "{error}");
+        }
     }
 
     #[test]
@@ -565,9 +307,35 @@ mod tests {
             "renew deadline 10s must be longer than two retry periods of 5s, so that three attempts fit; \
              use a renew deadline of at least 10.001s or a retry period of at most 4.999s"
         );
-        assert_eq!(message(15_000, 10_000, 0), "retry period 0ns must be at least 1ms");
-        let long = Timing::new(Duration::MAX, ms(10_000), ms(2_000)).expect_err("too long");
-        assert!(long.to_string().ends_with("must be at most 596523h14m7s"), "{long}");
+        assert_eq!(message(15_000, 10_000, 0), "retry period 0ns is below 1ms; use a retry period of at least 1ms");
+        assert_eq!(message(0, 10_000, 2_000), "lease duration 0ns is below 1ms; use a lease duration of at least 11s");
+    }
+
+    #[test]
+    fn a_refusal_proposes_nothing_that_would_be_refused() {
+        assert_eq!(
+            message(15_000, 10_000, 8_000),
+            "renew deadline 10s must be longer than two retry periods of 8s, so that three attempts fit; \
+             use a retry period of at most 4.999s"
+        );
+        assert_eq!(
+            message(10_000, 10_000, 8_000),
+            "renew deadline 10s must be shorter than lease duration 10s; use other values together, such as a lease \
+             duration of 10s, a renew deadline of 6.6s and a retry period of 1.3s"
+        );
+        let kubernetes = Timing::builder(ms(15_000), ms(2_000), ms(2_000)).constraints(Constraints::WHOLE_SECONDS);
+        assert_eq!(
+            kubernetes.build().expect_err("two attempts").to_string(),
+            "renew deadline 2s must be longer than two retry periods of 2s, so that three attempts fit; \
+             use a renew deadline of at least 4.001s"
+        );
+        let stop = Timing::builder(ms(15_000), ms(10_000), ms(2_000)).stop_timeout(ms(10_000)).build();
+        assert_eq!(
+            stop.expect_err("no room").to_string(),
+            "stop timeout 10s must be above zero and at most 4.702s, the time that a renew deadline of 10s leaves; \
+             use a stop timeout of at most 4.702s or a renew deadline of at most 4.702s or a lease duration of at \
+             least 21s"
+        );
     }
 
     #[test]
@@ -584,10 +352,13 @@ mod tests {
             ("lease duration", build(max, max, max).attempt_timeout(max).stop_timeout(max).drain_max(max)),
         ] {
             let error = builder.build().expect_err("too long");
-            assert_eq!(error.to_string(), format!("{what} {} must be at most 596523h14m7s", Pretty(max)));
+            let begin = format!("{what} {} is above 596523h14m7s", Pretty(max));
+            assert!(error.to_string().starts_with(&begin), "{error}");
         }
-        assert!(matches!(base().stop_timeout(max).build(), Err(TimingError::StopTimeout { .. })));
-        assert!(matches!(base().rate_error_ppm(u32::MAX).build(), Err(TimingError::RateError { .. })));
+        let fault = |builder: TimingBuilder| builder.build().expect_err("refused").fault().clone();
+        assert!(matches!(fault(base().stop_timeout(max)), TimingFault::StopTimeout { .. }));
+        let rate = base().rate_error_ppm(u32::MAX).build().expect_err("not credible");
+        assert_eq!(rate.to_string(), "clock rate error 4294967295 ppm must be at most 200000 ppm");
     }
 
     #[test]
@@ -608,7 +379,9 @@ mod tests {
                 error,
                 format!(
                     "attempt timeout {asked} must be shorter than half the renew deadline 10s, so that three attempts \
-                     fit; use at most 4.999s"
+                     fit; use an attempt timeout of at most 4.999s{}",
+                    // A longer deadline would do too, as long as it leaves time to stop.
+                    if refused == 5_000 { " or a renew deadline of at least 10.001s" } else { "" }
                 )
             );
         }
@@ -626,22 +399,58 @@ mod tests {
         }
     }
 
+    /// Every way out of every refusal of the grid makes a valid set, for every store; only a stop timeout that somebody
+    /// insists on can leave none.
     #[test]
     fn suggestions_are_themselves_valid() {
-        for (lease, renew, retry) in
-            [(15_000, 14_202, 2_000), (16_000, 15_000, 2_000), (3_000, 2_440, 1_000), (15_000, 10_001, 5_000)]
-        {
-            assert!(Timing::new(ms(lease), ms(renew), ms(retry)).is_ok(), "{lease}/{renew}/{retry}");
+        let grid_ms = [0, 1, 2, 7, 250, 500, 999, 1_000, 2_000, 2_440, 2_900, 4_000, 8_000, 10_000, 14_900, 15_500];
+        let stops = [None, Some(0), Some(1), Some(250), Some(10_000)];
+        let mut refused = 0;
+        for constraints in [Constraints::FINE, Constraints::WHOLE_SECONDS] {
+            for (lease, renew) in grid_ms.iter().flat_map(|lease| grid_ms.map(|renew| (ms(*lease), ms(renew)))) {
+                for (retry, stop) in grid_ms.iter().flat_map(|retry| stops.map(|stop| (ms(*retry), stop.map(ms)))) {
+                    let set = Timing::builder(lease, renew, retry).constraints(constraints);
+                    let set = TimingBuilder { stop_timeout: stop, ..set };
+                    let Err(error) = set.build() else { continue };
+                    refused += 1;
+                    assert!(stop.is_some() || !error.ways_out().is_empty(), "{error}");
+                    for way in error.ways_out() {
+                        let mended = set.with(way).build();
+                        assert!(mended.is_ok(), "{error}: {way}: {mended:?}");
+                    }
+                }
+            }
+        }
+        assert!(refused > 10_000, "the grid has refused only {refused}");
+    }
+
+    /// A set that was built without knowing the store keeps what followed from the others.
+    #[test]
+    fn a_store_that_is_known_late_proposes_by_the_defaults_too() {
+        for (lease, renew, retry) in [(15_500, 10_000, 2_000), (3_000, 2_000, 700), (1_900, 1_000, 300)] {
+            let timing = Timing::new(ms(lease), ms(renew), ms(retry)).expect("fine elsewhere");
+            let late = timing.check(&Constraints::WHOLE_SECONDS).expect_err("not on this store");
+            let set = Timing::builder(ms(lease), ms(renew), ms(retry)).constraints(Constraints::WHOLE_SECONDS);
+            assert_eq!(late, set.build().expect_err("the same"));
         }
     }
 
     #[test]
     fn a_lease_in_whole_seconds_refuses_what_it_would_truncate() {
-        let timing = Timing::new(ms(1_900), ms(1_000), ms(300)).expect("fine elsewhere");
+        let timing = Timing::new(ms(3_900), ms(2_100), ms(1_000)).expect("fine elsewhere");
         assert!(timing.check(&Constraints::FINE).is_ok());
         let error = timing.check(&Constraints::WHOLE_SECONDS).expect_err("truncated");
-        assert_eq!(error.to_string(), "lease duration 1.9s must be whole seconds on this backend; use 1s or 2s");
+        assert_eq!(
+            error.to_string(),
+            "lease duration 3.9s must be whole seconds on this backend; use a lease duration of 3s or a lease duration \
+             of at least 4s"
+        );
         let fast = Timing::new(ms(4_000), ms(2_500), ms(500)).expect("fine elsewhere");
-        assert!(matches!(fast.check(&Constraints::WHOLE_SECONDS), Err(TimingError::RetryBelowTick { .. })));
+        let error = fast.check(&Constraints::WHOLE_SECONDS).expect_err("too fast");
+        assert_eq!(
+            error.to_string(),
+            "retry period 500ms is below 1s, the step in which clients of this backend compare renew times; \
+             use a retry period of at least 1s"
+        );
     }
 }

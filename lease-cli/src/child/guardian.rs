@@ -1,7 +1,8 @@
 //! The guardian: a small process that holds the deadline and has the tree killed by it.
 //!
 //! It is single-threaded, allocates little, and does nothing that can block: it polls its socket, its
-//! timer and its signals. It keeps itself in memory. It writes no log; whoever reads the supervisor's log hears of it from there.
+//! timer and its signals. It keeps itself in memory. It writes no log; whoever reads the supervisor's log
+//! hears of it from there.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -276,10 +277,12 @@ impl<'a> Guardian<'a> {
 
     /// Sleeps until something happens or the next deadline is due.
     fn wait(&mut self) -> io::Result<()> {
-        self.arm()?;
+        if !self.condemned {
+            self.arm()?;
+        }
         // Once condemned, what is left is killed again until it is gone; a process in an uninterruptible
-        // sleep takes its time, so the rounds get rarer. No deadline is left then, and the timer would fire
-        // for ever.
+        // sleep takes its time, so the rounds get rarer. No deadline is left then, and nothing takes the
+        // sentence back: the timer is neither set nor heard any more.
         let pause_ms = 1 << self.rounds.min(ROUND_PAUSE_MAX_LOG2);
         let round = Timespec { tv_sec: 0, tv_nsec: pause_ms * 1_000_000 };
         let launching = self.launching.as_ref().map_or(self.timer.as_fd(), AsFd::as_fd);

@@ -134,8 +134,9 @@ pub(crate) fn leases_are_shown_watched_and_deleted() {
     let ask = |arguments: &[&str]| fleet.lease("admin").args(arguments).output().expect("lease starts");
     assert_eq!(code(&ask(&["get", LEASE])), 1, "there is none yet");
     let mut watch = fleet.lease("admin");
-    watch.args(["watch", LEASE, "-o", "json"]);
-    let watch = Program::spawn(watch).expect("lease starts");
+    let (recording, picture) = (fleet.acts.path().join("recording"), fleet.acts.path().join("picture.svg"));
+    watch.args(["watch", LEASE, "-o", "json", "--record"]).arg(&recording);
+    let mut watch = Program::spawn(watch).expect("lease starts");
     watch.wait_for_line("\"deleted\"", SOON).expect("it is not there");
 
     let mut leader = fleet.replica("a", &[], &[]);
@@ -160,6 +161,15 @@ pub(crate) fn leases_are_shown_watched_and_deleted() {
     let mark = watch.mark();
     assert_eq!(code(&ask(&["delete", LEASE, &format!("--confirm={LEASE}")])), 0);
     watch.wait_for_line_after(mark, "\"deleted\"", SOON).expect("it is deleted");
+    watch.signal(Signal::INT).expect("it watches");
+    assert_eq!(watch.wait(SOON).expect("it ends").code(), Some(130), "as a shell would say it");
+    let drawn = fleet.lease("admin").arg("plot").arg(&recording).arg("-O").arg(&picture).output();
+    let drawn = drawn.expect("lease starts");
+    assert_eq!(code(&drawn), 0, "{}", text(&drawn.stderr));
+    let picture = std::fs::read_to_string(&picture).expect("it was drawn");
+    for part in ["1 holder, 1 term, nobody for", "renewed every", ">released<"] {
+        assert!(picture.contains(part), "{part:?} is not in the picture: {picture}");
+    }
     assert_eq!(code(&ask(&["delete", LEASE, &format!("--confirm={LEASE}")])), 1);
 }
 
