@@ -45,7 +45,8 @@ impl Scenario {
         let (boottime_ppm, raw_ppm) = (ppm(), ppm());
         let wall_us = i64::try_from(self.clocks.wall_error.0.as_micros()).unwrap_or(i64::MAX);
         let wall_offset_us = rng.i64(-wall_us..=wall_us);
-        let (least_ns, jitter_ns) = (nanos(self.latency.from), nanos(self.latency.until - self.latency.from));
+        let (least_ns, jitter_ns) =
+            (nanos(self.latency.from), nanos(self.latency.until.saturating_sub(self.latency.from)));
         let drain_ns = self.drain.draw_ns(rng);
         let stop_percent = u32::try_from(self.stop_percent.draw(rng).clamp(0, 100)).unwrap_or(0);
         let later_ns = rng.u64(0..=START_SPREAD_NS);
@@ -103,12 +104,12 @@ impl Scenario {
             let whom = match who {
                 Who::Candidate(node) => node,
                 Who::Standby => {
-                    let leader = self.leader(&mut schedule, at_ns)?;
+                    let leader = Self::leader(&mut schedule, at_ns)?;
                     let others = self.nodes.saturating_sub(1).max(1);
                     (leader + 1 + pick % others) % self.nodes
                 }
                 _ if what.nodes()[0].is_none() => 0,
-                _ => self.leader(&mut schedule, at_ns)?,
+                _ => Self::leader(&mut schedule, at_ns)?,
             };
             what.each_node(|node| *node = whom);
             schedule.faults.push(Fault { at_ns, what });
@@ -118,7 +119,7 @@ impl Scenario {
     }
 
     /// Who acts at this moment of the schedule so far, or did so last.
-    fn leader(&self, schedule: &mut Schedule, at_ns: u64) -> Result<usize, ScheduleError> {
+    fn leader(schedule: &mut Schedule, at_ns: u64) -> Result<usize, ScheduleError> {
         let first = &schedule.nodes[0];
         let way_ns = first.link.request_ns + first.link.reply_ns + 2 * first.link.jitter_ns;
         // Nothing has happened yet, and the first one was alone when it began.

@@ -97,7 +97,7 @@ pub enum SettingError {
         /// The durations.
         three: Three,
         /// Why.
-        source: TimingError,
+        source: Box<TimingError>,
     },
     /// By what client-go itself asks of them.
     #[error(
@@ -131,18 +131,17 @@ impl Setting {
     /// When the rule refuses the durations.
     pub fn new(three: Three, name: RuleName, unsafe_timing: bool) -> Result<Self, SettingError> {
         let rule = name.rule();
+        let refused = |source| SettingError::Ours { three, source: Box::new(source) };
         let proven = Timing::new(three.lease, three.renew, three.retry);
         let (durations, is_unsafe) = match (name, proven) {
             (_, Ok(timing)) => (Durations::from(&timing), false),
             // What it accepts and the inequality refuses is the very thing to be shown.
             (RuleName::ClientGo, Err(source)) if three.is_valid_for_client_go() => {
-                (three.unproven().map_err(|_| SettingError::Ours { three, source })?, false)
+                (three.unproven().map_err(|_| refused(source))?, false)
             }
             (RuleName::ClientGo, Err(_)) => return Err(SettingError::ClientGo { three }),
-            (RuleName::Ours, Err(source)) if unsafe_timing => {
-                (three.unproven().map_err(|_| SettingError::Ours { three, source })?, true)
-            }
-            (RuleName::Ours, Err(source)) => return Err(SettingError::Ours { three, source }),
+            (RuleName::Ours, Err(source)) if unsafe_timing => (three.unproven().map_err(|_| refused(source))?, true),
+            (RuleName::Ours, Err(source)) => return Err(refused(source)),
         };
         Ok(Self { three, name, rule, durations, is_unsafe })
     }
