@@ -149,7 +149,10 @@ pub(crate) enum RecordingError {
     NoRecording(PathBuf),
     #[error("recording {} is empty", .0.display())]
     Empty(PathBuf),
-    #[error("line {line} of recording {} is of format version {found}, and this program knows version {FORMAT_VERSION}", path.display())]
+    #[error(
+        "line {line} of recording {} is of format version {found}, and this program knows version {FORMAT_VERSION}",
+        path.display()
+    )]
     Version { path: PathBuf, line: usize, found: u32 },
     #[error("line {line} of recording {} makes no sense", path.display())]
     Line { path: PathBuf, line: usize, source: serde_json::Error },

@@ -1,4 +1,5 @@
-//! `lease plot` as a process: the pictures of a recording, and one error with a place and a way out for whatever is none.
+//! `lease plot` as a process: the pictures of a recording, and one error with a place and a way out for whatever is
+//! none.
 
 use std::fs;
 use std::path::Path;
@@ -6,15 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// A leads and releases, b leads and is seen no more; then somebody looks until second 40.
-const RECORDING: &str = r#"{"format":"lease-recording","formatVersion":1,"program":"lease 0.1.0","time":"2026-11-21T10:00:00.000000Z","boottimeNs":5000000000,"backend":"k8s","namespace":"prod","leases":["db"]}
-{"time":"2026-11-21T10:00:00.000000Z","boottimeNs":5000000000,"namespace":"prod","name":"db","event":"deleted"}
-{"time":"2026-11-21T10:00:02.000000Z","boottimeNs":7000000000,"namespace":"prod","name":"db","event":"acquired","version":"1","record":{"holder":"a_1","leaseDurationMs":15000,"acquireTime":"2026-11-21T10:00:02.000000Z","renewTime":"2026-11-21T10:00:02.000000Z","transitions":1}}
-{"time":"2026-11-21T10:00:04.000000Z","boottimeNs":9000000000,"namespace":"prod","name":"db","event":"renewed","version":"2","record":{"holder":"a_1","leaseDurationMs":15000,"acquireTime":"2026-11-21T10:00:02.000000Z","renewTime":"2026-11-21T10:00:04.000000Z","transitions":1}}
-{"time":"2026-11-21T10:00:06.000000Z","boottimeNs":11000000000,"namespace":"prod","name":"db","event":"released","version":"3","record":{"holder":null,"leaseDurationMs":1000,"acquireTime":"2026-11-21T10:00:02.000000Z","renewTime":"2026-11-21T10:00:06.000000Z","transitions":1}}
-{"time":"2026-11-21T10:00:08.000000Z","boottimeNs":13000000000,"namespace":"prod","name":"db","event":"acquired","version":"4","record":{"holder":"<b>\u001b[2J","leaseDurationMs":15000,"acquireTime":"2026-11-21T10:00:08.000000Z","renewTime":"2026-11-21T10:00:08.000000Z","transitions":2}}
-{"time":"2026-11-21T10:00:40.000000Z","boottimeNs":45000000000,"event":"ended"}
-"#;
+/// One leads and releases; another leads, and is seen no more; then somebody looks until second 40.
+const RECORDING: &str = include_str!("../testdata/recording.jsonl");
 
 struct Place(TempDir);
 

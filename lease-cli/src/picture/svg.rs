@@ -190,7 +190,8 @@ sans-serif;font-size:12px;fill:#1b1f24}
 .lease .grid{stroke:#343b43}.lease .axis{stroke:#6c7681}.lease .mark{stroke:#9aa5b1}
 .lease .acts{fill:#56b4e9}.lease .holds{fill:#0072b2}.lease .gap{fill:#777f88}.lease .shade{fill-opacity:.22}
 .lease .s0,.lease .dots{stroke:#56b4e9}.lease .s4{stroke:#0072b2}.lease .s6{stroke:#f0e442}\
-.lease .late{stroke:#ff7a1a}.lease .over{fill:#ff7a1a}.lease .limit{stroke:#ff7a1a}.lease .w{fill:#ff9a4d;stroke:#14171b}
+.lease .late{stroke:#ff7a1a}.lease .over{fill:#ff7a1a}.lease .limit{stroke:#ff7a1a}
+.lease .w{fill:#ff9a4d;stroke:#14171b}
 }
 ";
 /// How wide every picture is, in pixels.

@@ -24,20 +24,11 @@ impl TimingBuilder {
     #[cfg(feature = "exploration")]
     pub fn build_unproven(self) -> Result<Timing, TimingError> {
         self.check_ranges().map_err(|fault| TimingError::new(fault, self.ways_out()))?;
-        Ok(Timing {
-            lease_duration: self.lease_duration,
-            renew_deadline: self.renew_deadline,
-            retry_period: self.retry_period,
-            attempt_timeout: self.attempt(),
-            stop_timeout: self.stop_timeout.unwrap_or(STOP_MARGIN),
-            drain_max: self.drain_max,
-            rate_error_ppm: self.rate_error_ppm,
-        })
+        Ok(Timing { stop_timeout: self.stop_timeout.unwrap_or(STOP_MARGIN), ..self.unchecked() })
     }
 
-    fn checked(&self) -> Result<Timing, TimingFault> {
-        self.check_ranges()?;
-        let timing = Timing {
+    fn unchecked(&self) -> Timing {
+        Timing {
             lease_duration: self.lease_duration,
             renew_deadline: self.renew_deadline,
             retry_period: self.retry_period,
@@ -45,7 +36,12 @@ impl TimingBuilder {
             stop_timeout: Duration::ZERO,
             drain_max: self.drain_max,
             rate_error_ppm: self.rate_error_ppm,
-        };
+        }
+    }
+
+    fn checked(&self) -> Result<Timing, TimingFault> {
+        self.check_ranges()?;
+        let timing = self.unchecked();
         self.check_relations()?;
         let room = timing.stop_timeout_max();
         let stop_timeout = self.stop_timeout.unwrap_or(room.saturating_sub(STOP_MARGIN));

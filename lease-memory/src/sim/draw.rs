@@ -22,14 +22,16 @@ pub enum Family {
     Rollbacks,
     /// Somebody who writes again and again without being a candidate, after the holder has gone.
     Strangers,
+    /// Candidates of ours beside some that follow client-go's rules.
+    Mixed,
     /// Hours with three candidates and, on average, something every hundred lease durations.
     Calendar,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Swarm, Self::Adversarial, Self::Edits, Self::Rollbacks, Self::Strangers, Self::Calendar];
+    pub const ALL: [Self; 7] =
+        [Self::Swarm, Self::Adversarial, Self::Edits, Self::Rollbacks, Self::Strangers, Self::Mixed, Self::Calendar];
 
     /// The name on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Family {
             Self::Edits => "edits",
             Self::Rollbacks => "rollbacks",
             Self::Strangers => "strangers",
+            Self::Mixed => "mixed",
             Self::Calendar => "calendar",
         }
     }
@@ -53,6 +56,7 @@ impl Family {
             Self::Edits => edits(&mut rng),
             Self::Rollbacks => rollbacks(&mut rng),
             Self::Strangers => strangers(&mut rng),
+            Self::Mixed => mixed(&mut rng),
             Self::Calendar => calendar(&mut rng),
         }
     }
@@ -198,8 +202,37 @@ fn strangers(rng: &mut Rng) -> Schedule {
     quiet_after(rng, nodes, faults, at_ns)
 }
 
+fn mixed(rng: &mut Rng) -> Schedule {
+    let count = rng.usize(2..=4);
+    let mut nodes = fleet(rng, count);
+    let peers = rng.usize(1..count);
+    for node in nodes.iter_mut().take(peers) {
+        // Lease durations of whole seconds, and no others: a peer truncates them, and loses its lease to that.
+        let (lease, renew, retry, tick) = PROFILES_MS[rng.usize(0..3)];
+        node.rule = Rule::ClientGo { release_on_cancel: rng.bool() };
+        node.tick_ns = tick * MILLISECOND;
+        let timing = &mut node.timing;
+        (timing.lease_ns, timing.renew_ns) = (lease * MILLISECOND, renew * MILLISECOND);
+        (timing.retry_ns, timing.unproven) = (retry * MILLISECOND, true);
+        node.watches = false;
+    }
+    for node in &mut nodes {
+        // Peers compare whole seconds.
+        node.tick_ns = node.tick_ns.max(SECOND);
+        node.timing.retry_ns = node.timing.retry_ns.max(SECOND);
+        node.timing.renew_ns = node.timing.renew_ns.max(3 * SECOND);
+        node.timing.lease_ns = node.timing.lease_ns.max(4 * SECOND);
+    }
+    let mix = Mix::draw(rng);
+    let end_ns = rng.u64(20..=120) * SECOND;
+    let gap_ns = [4 * SECOND, 15 * SECOND][rng.usize(0..2)];
+    let faults = mix.faults(rng, &nodes, 0..end_ns, gap_ns);
+    quiet_after(rng, nodes, faults, end_ns)
+}
+
 fn calendar(rng: &mut Rng) -> Schedule {
-    let nodes = fleet_of(rng, 3, 0..PROFILES_MS.len());
+    // The default durations, now and then beside candidates with others.
+    let nodes = fleet_of(rng, 3, 0..2);
     let lease_ns = nodes.iter().map(|node| node.timing.lease_ns).max().unwrap_or(0);
     let mix = Mix::draw(rng);
     let hours = rng.u64(4..=12);
@@ -458,7 +491,7 @@ fn any_edit(rng: &mut Rng, nodes: usize) -> Edit {
 fn quiet_after(rng: &mut Rng, nodes: Vec<Node>, mut faults: Vec<Fault>, end_ns: u64) -> Schedule {
     faults.sort_by_key(|fault| fault.at_ns);
     let last_ns = faults.iter().map(|fault| fault.at_ns + fault.what.span_ns()).max().unwrap_or(0).max(end_ns);
-    let timings: Vec<_> = nodes.iter().filter_map(|node| node.timing.timing().ok()).collect();
+    let timings: Vec<_> = nodes.iter().filter_map(|node| node.timing.timing_for(node.rule).ok()).collect();
     let bounds = Bounds::of(&timings, RHO_PPM.unsigned_abs());
     let until_ns = last_ns + bounds.settle_ns + 2 * bounds.takeover_ns + QUIET_NS;
     Schedule { nodes, says_not_found: rng.bool(), faults, until_ns }
@@ -476,9 +509,9 @@ const QUIET_NS: u64 = 600 * SECOND;
 const RHO_PPM: i32 = 10_000;
 /// Lease, renew, retry and tick.
 const PROFILES_MS: [(u64, u64, u64, u64); 5] = [
-    (4_000, 2_500, 500, 1),
-    (4_000, 3_000, 1_000, 1_000),
-    (8_000, 5_000, 1_000, 1_000),
     (15_000, 10_000, 2_000, 1_000),
+    (8_000, 5_000, 1_000, 1_000),
+    (4_000, 3_000, 1_000, 1_000),
+    (4_000, 2_500, 500, 1),
     (3_000, 2_000, 600, 1),
 ];

@@ -10,6 +10,7 @@
 
 mod assumptions;
 mod batch;
+pub mod client_go;
 mod clocks;
 mod draw;
 mod edits;
@@ -19,6 +20,7 @@ mod judged;
 mod measure;
 mod network;
 mod oracle;
+mod peers;
 mod process;
 mod queue;
 mod replay;
