@@ -16,6 +16,7 @@ mod recording;
 mod run;
 mod show;
 mod signals;
+mod simulate;
 mod watch;
 
 pub use cli::main;

@@ -1,0 +1,191 @@
+//! `lease simulate`: elections in virtual time. It touches no cluster, and a seed always gives the same runs.
+//!
+//! A scenario (a preset or a file) is played many times for each set of durations; the presets of the proof draw whole
+//! runs of their own; a replay file is one run. Whatever shows two candidates acting at once ends with exit code 1.
+
+mod figures;
+mod pictures;
+mod proof;
+mod replay;
+mod source;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lease_memory::sim::{Family, Measure, NODES_MAX, RuleName, SPAN_MAX_NS, Three};
+
+use self::figures::Played;
+use self::source::Plan;
+use crate::cli::{Global, Output};
+use crate::exit::{Code, Failure};
+use crate::plot::Target;
+use crate::{duration, show};
+
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("source").required(true).args(["scenario", "preset", "replay"])))]
+pub(crate) struct Arguments {
+    /// A scenario file (YAML; its keys are described in docs/simulate.md)
+    #[arg(value_name = "SCENARIO")]
+    scenario: Option<PathBuf>,
+    /// A scenario that everybody needs, or a kind of run that the protocol was proven with
+    #[arg(long, value_enum, value_name = "PRESET")]
+    preset: Option<PresetName>,
+    /// One run from a file: its story, who led when, and what it breaks
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["compare", "rule", "nodes", "runs", "seed", "until", "save"])]
+    replay: Option<PathBuf>,
+    /// Lease duration, renew deadline and retry period of each setting [default: that of the scenario, 15s/10s/2s]
+    #[arg(long, value_delimiter = ',', value_name = "D/H/P,...")]
+    compare: Vec<Three>,
+    /// Whose rules the candidates follow; both for each setting when both are named [default: ours]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "RULE")]
+    rule: Vec<Rule>,
+    /// How many candidates there are, 1 to 7 [default: that of the scenario, 3]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=NODES_MAX as i64))]
+    nodes: Option<u8>,
+    /// How many runs are played of each setting [default: that of the scenario, 1000; 1 for a --seed of the proof]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    runs: Option<u64>,
+    /// The seed of the first run; the next ones have the numbers that follow [default: that of the scenario, 1]
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// When each run ends [default: that of the scenario]
+    #[arg(long, value_name = "DURATION", value_parser = run_length)]
+    until: Option<Duration>,
+    /// Run durations that break the inequality too, for which nothing is promised
+    #[arg(long)]
+    unsafe_timing: bool,
+    /// Where to draw: FILE.svg or FILE.html [default: in the terminal]
+    #[arg(short = 'O', long, value_name = "FILE", value_parser = Target::parse)]
+    out: Option<Target>,
+    /// Write the run that is shown to a file for --replay, made as small as still breaks what it breaks
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+/// What can be played without a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PresetName {
+    /// The leader is killed.
+    Crash,
+    /// The leader is cut off.
+    Partition,
+    /// Clocks are as wrong as they may be, and wall clocks jump.
+    Skew,
+    /// The API server is slow, refuses, loses messages and is down.
+    SlowApi,
+    /// Every replica is replaced in turn.
+    RollingUpdate,
+    /// Of the proof: a part of all faults of processes, clocks and the network.
+    Swarm,
+    /// Of the proof: few faults, with everything at its bound.
+    Adversarial,
+    /// Of the proof: edits by hand among the faults.
+    Edits,
+    /// Of the proof: a store that loses its latest writes.
+    Rollbacks,
+    /// Of the proof: somebody who writes again and again without being a candidate.
+    Strangers,
+    /// Of the proof: hours with three candidates, and something now and then.
+    Calendar,
+}
+
+/// Whose rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Rule {
+    /// Those of this program.
+    Ours,
+    /// Those of client-go's leader election, with its `ReleaseOnCancel`.
+    ClientGo,
+}
+
+impl From<Rule> for RuleName {
+    fn from(rule: Rule) -> Self {
+        match rule {
+            Rule::Ours => Self::Ours,
+            Rule::ClientGo => Self::ClientGo,
+        }
+    }
+}
+
+pub(crate) fn simulate(arguments: &Arguments, global: &Global) -> Result<u8, Failure> {
+    if global.output == Output::Name {
+        return Err(Failure::new(Code::Usage, "a simulation has no names to list").help("use -o table, json or yaml"));
+    }
+    if let Some(path) = &arguments.replay {
+        return replay::replay(path, arguments, global);
+    }
+    if let Some(family) = arguments.preset.and_then(PresetName::family) {
+        return proof::play(family, arguments, global);
+    }
+    let plan = Plan::of(arguments)?;
+    if global.output == Output::Table {
+        // Before anything is played, so that nobody waits for the first word.
+        show::print(&(plan.heading() + "\n\n"))?;
+    }
+    let settings = plan.settings.len() as u64;
+    let bar = progress(plan.runs * settings, global);
+    let measure =
+        Measure { scenario: &plan.scenario, settings: &plan.settings, seed: plan.seed, runs: plan.runs, threads: None };
+    let measured = measure.play(&|done| bar.set_position(done)).map_err(|error| source::cannot_be_run(&error))?;
+    bar.finish_and_clear();
+    let played = Played::of(&plan, measured)?;
+    match global.output {
+        Output::Json | Output::Yaml => show::print(&show::document(&played.document(), global.output)?)?,
+        _ => show::print(&played.text(global.color.on_stdout()))?,
+    }
+    if let Some(target) = &arguments.out {
+        target.write(played.pictures(), |pictures| played.report(pictures))?;
+    }
+    if let Some(path) = &arguments.save {
+        replay::save(path, &played.shown_run())?;
+    }
+    Ok(if played.is_bad() { Code::No as u8 } else { 0 })
+}
+
+/// How far it has come, on a terminal only.
+fn progress(runs: u64, global: &Global) -> ProgressBar {
+    let target = if global.quiet > 0 { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some(runs), target);
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} runs, {eta} to go");
+    bar.with_style(style.expect("the template is well-formed"))
+}
+
+impl PresetName {
+    fn family(self) -> Option<Family> {
+        Family::ALL.into_iter().find(|family| family.as_str() == self.name())
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Partition => "partition",
+            Self::Skew => "skew",
+            Self::SlowApi => "slow-api",
+            Self::RollingUpdate => "rolling-update",
+            Self::Swarm => "swarm",
+            Self::Adversarial => "adversarial",
+            Self::Edits => "edits",
+            Self::Rollbacks => "rollbacks",
+            Self::Strangers => "strangers",
+            Self::Calendar => "calendar",
+        }
+    }
+}
+
+fn run_length(text: &str) -> Result<Duration, String> {
+    let length = duration::parse(text).map_err(|error| error.to_string())?;
+    if length > Duration::from_nanos(SPAN_MAX_NS) { Err(format!("{text} is too long")) } else { Ok(length) }
+}
+
+/// What every line about durations outside of what is proven says.
+const UNSAFE: &str = "UNSAFE TIMING";
+pub(crate) const EXAMPLES: &str = "Examples:
+  lease simulate --preset crash --compare 15s/10s/2s,8s/5s/1s
+  lease simulate --preset partition --rule ours,client-go --compare 15s/14s/2s -O report.html
+  lease simulate scenario.yaml --seed 17 --runs 1
+  lease simulate --preset edits --seed 8812
+  lease simulate --replay violation.json
+
+Exit code: 0 when nobody ever acted beside another, 1 when somebody did or an invariant broke.";
