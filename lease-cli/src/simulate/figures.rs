@@ -91,7 +91,11 @@ impl<'a> Played<'a> {
         let mut lines = Vec::new();
         for (setting, measured) in self.each() {
             for found in measured.overlaps.iter().take(FINDINGS_MAX) {
-                lines.push(format!("{setting}: {}; replay: {}", told(found), self.plan.command_of(found.seed)));
+                lines.push(format!(
+                    "{setting}: {}; replay: {}",
+                    told(found),
+                    self.plan.command_of(setting, found.seed)
+                ));
             }
             if measured.overlaps.len() > FINDINGS_MAX {
                 lines.push(format!("{setting}: and {} overlaps more", measured.overlaps.len() - FINDINGS_MAX));
@@ -99,7 +103,7 @@ impl<'a> Played<'a> {
             if let Some((seed, violation)) = &measured.violation {
                 lines.push(format!(
                     "{setting}: seed {seed} violates {violation}; replay: {}",
-                    self.plan.command_of(*seed)
+                    self.plan.command_of(setting, *seed)
                 ));
             }
             if measured.ended_leaderless > 0 {
@@ -114,7 +118,8 @@ impl<'a> Played<'a> {
 
     fn timelines(&self) -> impl Iterator<Item = Picture> {
         self.plan.settings.iter().zip(&self.shown).map(|(setting, shown)| {
-            let subtitle = format!("Seed {}. Drawn by: {}", self.shown_seed, self.plan.command_of(self.shown_seed));
+            let subtitle =
+                format!("Seed {}. Drawn by: {}", self.shown_seed, self.plan.command_of(setting, self.shown_seed));
             let name = format!("{}, {setting}", self.plan.name);
             Picture::Timeline(pictures::timeline(&name, subtitle, &shown.schedule, &shown.outcome))
         })
@@ -185,8 +190,11 @@ fn told(found: &SeedOverlap) -> String {
     format!("seed {seed}: {one} and {other} act at once from {from} on for {span}{excuse}")
 }
 
-fn shown_ns(ns: u64) -> String {
-    rounded(Duration::from_nanos(ns))
+/// With as many digits as its neighbours in the column, which is easier to compare.
+pub(crate) fn shown_ns(ns: u64) -> String {
+    let duration = Duration::from_nanos(ns);
+    let is_seconds = (Duration::from_secs(1)..Duration::from_mins(1)).contains(&duration);
+    if is_seconds { format!("{:.2}s", duration.as_secs_f64()) } else { rounded(duration) }
 }
 
 /// The figures as a document.

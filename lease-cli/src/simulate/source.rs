@@ -18,8 +18,10 @@ pub(super) struct Plan {
     pub(super) settings: Vec<Setting>,
     pub(super) seed: u64,
     pub(super) runs: u64,
-    /// The arguments that play it again, without the seed and the number of runs.
-    arguments: String,
+    /// The arguments that play all of it again, without the seed and the number of runs.
+    all: String,
+    /// Those that all settings have in common.
+    base: String,
 }
 
 impl Plan {
@@ -41,20 +43,22 @@ impl Plan {
                 .help("change --until or --nodes, or the scenario"));
         }
         let settings = settings(arguments, &scenario)?;
-        let mut words =
-            vec![arguments.preset.map_or_else(|| quoted(&name), |preset| format!("--preset {}", preset.name()))];
-        words.extend(given("--compare", &arguments.compare, Three::to_string));
-        words.extend(given("--rule", &arguments.rule, |rule| RuleName::from(*rule).as_str().to_owned()));
-        words.extend(arguments.nodes.map(|nodes| format!("--nodes {nodes}")));
-        words.extend(arguments.until.map(|until| format!("--until {}", Pretty(until))));
-        words.extend(arguments.unsafe_timing.then(|| "--unsafe-timing".to_owned()));
+        let what = arguments.preset.map_or_else(|| quoted(&name), |preset| format!("--preset {}", preset.name()));
+        let mut rest = String::new();
+        rest.extend(arguments.nodes.map(|nodes| format!(" --nodes {nodes}")));
+        rest.extend(arguments.until.map(|until| format!(" --until {}", Pretty(until))));
+        let compare = given("--compare", &arguments.compare, Three::to_string);
+        let rule = given("--rule", &arguments.rule, |rule| RuleName::from(*rule).as_str().to_owned());
+        let safety = if arguments.unsafe_timing { " --unsafe-timing" } else { "" };
+        let all = format!("{what}{rest}{compare}{rule}{safety}");
         Ok(Self {
             name,
             settings,
             seed: arguments.seed.unwrap_or(scenario.seed),
             runs: arguments.runs.unwrap_or(scenario.runs),
             scenario,
-            arguments: words.join(" "),
+            all,
+            base: what + &rest,
         })
     }
 
@@ -78,12 +82,18 @@ impl Plan {
 
     /// The command that plays all of it again.
     pub(super) fn command(&self) -> String {
-        format!("lease simulate {} --seed {} --runs {}", self.arguments, self.seed, self.runs)
+        format!("lease simulate {} --seed {} --runs {}", self.all, self.seed, self.runs)
     }
 
-    /// The command that shows one run.
-    pub(super) fn command_of(&self, seed: u64) -> String {
-        format!("lease simulate {} --seed {seed} --runs 1", self.arguments)
+    /// The command that shows one run of one setting.
+    pub(super) fn command_of(&self, setting: &Setting, seed: u64) -> String {
+        let rule = if setting.name == self.scenario.rule {
+            String::new()
+        } else {
+            format!(" --rule {}", setting.name.as_str())
+        };
+        let safety = if setting.is_unsafe { " --unsafe-timing" } else { "" };
+        format!("lease simulate {} --compare {}{rule}{safety} --seed {seed} --runs 1", self.base, setting.three)
     }
 }
 
@@ -143,9 +153,10 @@ pub(super) fn cannot_be_run(error: &ScheduleError) -> Failure {
     Failure::of(Code::Configuration, error)
 }
 
-fn given<T>(flag: &str, values: &[T], shown: impl Fn(&T) -> String) -> Option<String> {
+/// A flag with its values, as it was given; nothing when it was not.
+fn given<T>(flag: &str, values: &[T], shown: impl Fn(&T) -> String) -> String {
     let values: Vec<String> = values.iter().map(shown).collect();
-    (!values.is_empty()).then(|| format!("{flag} {}", values.join(",")))
+    if values.is_empty() { String::new() } else { format!(" {flag} {}", values.join(",")) }
 }
 
 /// A file name as a shell takes it.

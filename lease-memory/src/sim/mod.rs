@@ -30,6 +30,7 @@ mod shrink;
 mod stats;
 mod store;
 mod telling;
+mod words;
 mod world;
 
 pub use assumptions::Excuse;
