@@ -12,9 +12,10 @@ mod source;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lease_memory::sim::{Family, Measure, NODES_MAX, RuleName, SPAN_MAX_NS, Three};
+use lease_memory::sim::{Family, Measure, NODES_MAX, Preset, RuleName, SPAN_MAX_NS, Scenario, Three};
 
 use self::figures::Played;
 use self::source::Plan;
@@ -30,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "SCENARIO")]
     scenario: Option<PathBuf>,
     /// A scenario that everybody needs, or a kind of run that the protocol was proven with
-    #[arg(long, value_enum, value_name = "PRESET")]
+    #[arg(long, value_parser = PresetName::parser(), value_name = "PRESET")]
     preset: Option<PresetName>,
     /// One run from a file: its story, who led when, and what it breaks
     #[arg(long, value_name = "FILE", conflicts_with_all = ["compare", "rule", "nodes", "runs", "seed", "until", "save"])]
@@ -65,30 +66,12 @@ pub(crate) struct Arguments {
 }
 
 /// What can be played without a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PresetName {
-    /// The leader is killed.
-    Crash,
-    /// The leader is cut off.
-    Partition,
-    /// Clocks are as wrong as they may be, and wall clocks jump.
-    Skew,
-    /// The API server is slow, refuses, loses messages and is down.
-    SlowApi,
-    /// Every replica is replaced in turn.
-    RollingUpdate,
-    /// Of the proof: a part of all faults of processes, clocks and the network.
-    Swarm,
-    /// Of the proof: few faults, with everything at its bound.
-    Adversarial,
-    /// Of the proof: edits by hand among the faults.
-    Edits,
-    /// Of the proof: a store that loses its latest writes.
-    Rollbacks,
-    /// Of the proof: somebody who writes again and again without being a candidate.
-    Strangers,
-    /// Of the proof: hours with three candidates, and something now and then.
-    Calendar,
+    /// A scenario that everybody needs.
+    Scenario(Preset),
+    /// A kind of run that the protocol was proven with.
+    Proof(Family),
 }
 
 /// Whose rules.
@@ -116,7 +99,7 @@ pub(crate) fn simulate(arguments: &Arguments, global: &Global) -> Result<u8, Fai
     if let Some(path) = &arguments.replay {
         return replay::replay(path, arguments, global);
     }
-    if let Some(family) = arguments.preset.and_then(PresetName::family) {
+    if let Some(PresetName::Proof(family)) = arguments.preset {
         return proof::play(family, arguments, global);
     }
     let plan = Plan::of(arguments)?;
@@ -153,23 +136,28 @@ fn progress(runs: u64, global: &Global) -> ProgressBar {
 }
 
 impl PresetName {
-    fn family(self) -> Option<Family> {
-        Family::ALL.into_iter().find(|family| family.as_str() == self.name())
+    fn all() -> impl Iterator<Item = Self> {
+        let scenarios = Preset::ALL.into_iter().map(Self::Scenario);
+        scenarios.chain(Family::ALL.into_iter().map(Self::Proof))
     }
 
-    fn name(self) -> &'static str {
+    fn parser() -> impl TypedValueParser<Value = Self> {
+        let values = Self::all().map(|preset| PossibleValue::new(preset.name()).help(preset.about()));
+        PossibleValuesParser::new(values)
+            .map(|name| Self::all().find(|preset| preset.name() == name).expect("it is one of those above"))
+    }
+
+    const fn name(self) -> &'static str {
         match self {
-            Self::Crash => "crash",
-            Self::Partition => "partition",
-            Self::Skew => "skew",
-            Self::SlowApi => "slow-api",
-            Self::RollingUpdate => "rolling-update",
-            Self::Swarm => "swarm",
-            Self::Adversarial => "adversarial",
-            Self::Edits => "edits",
-            Self::Rollbacks => "rollbacks",
-            Self::Strangers => "strangers",
-            Self::Calendar => "calendar",
+            Self::Scenario(preset) => preset.as_str(),
+            Self::Proof(family) => family.as_str(),
+        }
+    }
+
+    fn about(self) -> String {
+        match self {
+            Self::Scenario(preset) => Scenario::preset(preset).about,
+            Self::Proof(_) => "of the proof: each seed draws a whole run".to_owned(),
         }
     }
 }

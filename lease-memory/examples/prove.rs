@@ -1,6 +1,6 @@
 //! Plays seeds until one breaks an invariant or all have been played: the work behind `cargo xtask prove`.
 //!
-//! `prove [--families F,..] [--from N] [--seeds N] [--rule ours|client-go] [--out FILE]`. It exits 1 after a violation, with the shrunken run in the
+//! `prove [--families F,..] [--from N] [--seeds N] [--rule ours|client-go|client-go-releasing] [--out FILE]`. It exits 1 after a violation, with the shrunken run in the
 //! file. Everything it prints is meant to be kept: figures of a run are worth nothing without the command.
 
 use std::collections::HashMap;
@@ -45,8 +45,9 @@ fn options() -> Result<Options, String> {
     let out = take("--out").unwrap_or("violation.json").to_owned();
     let rule = match given.remove("--rule") {
         None | Some("ours") => None,
-        Some("client-go") => Some(Rule::ClientGo { release_on_cancel: true }),
-        Some(other) => return Err(format!("no rule {other}; there are ours and client-go")),
+        Some("client-go") => Some(Rule::ClientGo { release_on_cancel: false }),
+        Some("client-go-releasing") => Some(Rule::ClientGo { release_on_cancel: true }),
+        Some(other) => return Err(format!("no rule {other}; there are ours, client-go and client-go-releasing")),
     };
     match given.keys().next() {
         Some(unknown) => Err(format!("unknown option {unknown}; there are --families, --from, --seeds, --rule, --out")),

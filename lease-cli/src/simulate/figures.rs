@@ -1,5 +1,6 @@
 //! What the runs have come to: a table, what went wrong, one run to look at, and the same as a document.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use lease_memory::sim::{Excuse, Keep, Measured, Replay, Schedule, SeedOverlap, Setting, run};
@@ -64,7 +65,8 @@ impl<'a> Played<'a> {
             text += &("\n".to_owned() + &picture.terminal(terminal_width(), colored));
         }
         if pictures.len() > STRIPS_MAX {
-            text += &format!("\nthe run in {} more settings: -O report.html\n", pictures.len() - STRIPS_MAX);
+            let more = pictures.len() - STRIPS_MAX;
+            let _ = writeln!(text, "\nthe run in {more} more settings: -O report.html");
         }
         text
     }

@@ -64,7 +64,7 @@ fn many(family: Family, from: u64, runs: u64, arguments: &Arguments, global: &Gl
     bar.finish_and_clear();
     let stats = &outcome.stats;
     let excuses = [Excuse::ClockRate, Excuse::Frozen, Excuse::Edited, Excuse::RolledBack, Excuse::Late];
-    let excused: Vec<(usize, &str)> = excuses
+    let told: Vec<(usize, &str)> = excuses
         .into_iter()
         .map(|excuse| (stats.overlaps.iter().filter(|one| one.excuse == Some(excuse)).count(), excuse.as_str()))
         .filter(|(count, _)| *count > 0)
@@ -81,7 +81,7 @@ fn many(family: Family, from: u64, runs: u64, arguments: &Arguments, global: &Gl
     match global.output {
         Output::Table => {
             let mut text = format!("{} runs, {} faults, {} terms\n", document.runs, document.faults, document.terms);
-            text.extend(excused.iter().map(|(count, why)| format!("{count} overlaps, because {why}\n")));
+            text.extend(told.iter().map(|(count, why)| format!("{count} overlaps, because {why}\n")));
             text += &document.violation.clone().map_or_else(|| "no violation\n".to_owned(), |found| found + "\n");
             show::print(&text)?;
         }

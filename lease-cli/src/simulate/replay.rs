@@ -1,5 +1,6 @@
 //! One run: as a file, as a story, and as a picture.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -102,7 +103,7 @@ impl Scene {
         }
         let mut text = self.heading() + "\n";
         for (index, node) in self.replay.schedule.nodes.iter().enumerate() {
-            text += &format!("{}: {}\n", pictures::letter(index), candidate(node));
+            let _ = writeln!(text, "{}: {}", pictures::letter(index), candidate(node));
         }
         text.push('\n');
         if with_story {

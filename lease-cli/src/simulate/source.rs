@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use lease_core::Pretty;
-use lease_memory::sim::{Preset, RuleName, Scenario, ScheduleError, Setting, SettingError, Three};
+use lease_memory::sim::{RuleName, Scenario, ScheduleError, Setting, SettingError, Three};
 
-use super::{Arguments, UNSAFE};
+use super::{Arguments, PresetName, UNSAFE};
 use crate::exit::{Code, Failure};
 
 /// A scenario and how to play it.
@@ -27,9 +27,9 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn of(arguments: &Arguments) -> Result<Self, Failure> {
         let (name, mut scenario) = match (arguments.preset, &arguments.scenario) {
-            (Some(preset), _) => (preset.name().to_owned(), preset_scenario(preset.name())),
-            (None, Some(path)) => (path.display().to_string(), read(path)?),
-            (None, None) => return Err(Failure::new(Code::Usage, "there is nothing to play")),
+            (Some(PresetName::Scenario(preset)), _) => (preset.as_str().to_owned(), Scenario::preset(preset)),
+            (_, Some(path)) => (path.display().to_string(), read(path)?),
+            (_, None) => return Err(Failure::new(Code::Usage, "there is nothing to play")),
         };
         if let Some(nodes) = arguments.nodes {
             scenario.nodes = usize::from(nodes);
@@ -95,11 +95,6 @@ impl Plan {
         let safety = if setting.is_unsafe { " --unsafe-timing" } else { "" };
         format!("lease simulate {} --compare {}{rule}{safety} --seed {seed} --runs 1", self.base, setting.three)
     }
-}
-
-fn preset_scenario(name: &str) -> Scenario {
-    let preset = Preset::ALL.into_iter().find(|preset| preset.as_str() == name);
-    Scenario::preset(preset.expect("what is no preset of the proof is one of a scenario"))
 }
 
 fn read(path: &Path) -> Result<Scenario, Failure> {

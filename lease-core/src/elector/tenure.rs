@@ -31,6 +31,8 @@ pub(super) struct Tenure {
     pub(super) next_at: Instant,
     /// When the last write was sent, for the pace of renewals.
     pub(super) written_at: Instant,
+    /// Whether it kept that pace, so that one that follows at once is the only one.
+    pub(super) kept_pace: bool,
     /// Whether the record must be read before anything is written, because the last write's outcome is
     /// unknown or it conflicted.
     pub(super) must_read: bool,
@@ -346,10 +348,14 @@ impl Elector {
         else {
             return;
         };
-        if found.version != tenure.seen.version {
+        let moved = found.version != tenure.seen.version;
+        if moved {
             // Writes that built on the version before can no longer be applied.
             self.attempts.clear();
         }
+        // R10: somebody else's write came between. Another try at once, or a stranger who keeps writing would make every
+        // renewal conflict with what it has not seen; but one a period, or he would set the pace.
+        let again = tenure.must_read && moved && sent_at.is_none() && tenure.kept_pace;
         tenure.seen = found;
         tenure.must_read = false;
         tenure.read_wanted = false;
@@ -361,7 +367,7 @@ impl Elector {
             }
         }
         let due = renewal_due(tenure.written_at, config);
-        tenure.next_at = if releasing && !release_sent { now } else { now.latest(due) };
+        tenure.next_at = if again || releasing && !release_sent { now } else { now.latest(due) };
         self.obey_request(now, actions);
     }
 
@@ -466,6 +472,7 @@ impl Elector {
             }
             Phase::Candidate | Phase::Stopping(_) | Phase::Stopped => return,
         };
+        tenure.kept_pace = now.instant.since(tenure.written_at) >= config.timing.retry_period() / 2;
         tenure.written_at = now.instant;
         let op = Op::Update { seen: tenure.seen.clone(), record };
         if purpose == Purpose::Renew {
@@ -514,6 +521,7 @@ impl Elector {
             began_at: now,
             next_at: now.latest(renewal_due(sent_at, &self.config)),
             written_at: sent_at,
+            kept_pace: true,
             must_read: false,
             read_wanted: false,
         };

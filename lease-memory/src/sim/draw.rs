@@ -26,12 +26,23 @@ pub enum Family {
     Mixed,
     /// Hours with three candidates and, on average, something every hundred lease durations.
     Calendar,
+    /// The same with what every operator has seen: default durations, wall clocks that tick, crashes, restarts,
+    /// partitions, loss, delays, errors and pauses, and nobody who edits or freezes. For comparisons.
+    Ordinary,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Swarm, Self::Adversarial, Self::Edits, Self::Rollbacks, Self::Strangers, Self::Mixed, Self::Calendar];
+    pub const ALL: [Self; 8] = [
+        Self::Swarm,
+        Self::Adversarial,
+        Self::Edits,
+        Self::Rollbacks,
+        Self::Strangers,
+        Self::Mixed,
+        Self::Calendar,
+        Self::Ordinary,
+    ];
 
     /// The name on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -43,6 +54,7 @@ impl Family {
             Self::Strangers => "strangers",
             Self::Mixed => "mixed",
             Self::Calendar => "calendar",
+            Self::Ordinary => "ordinary",
         }
     }
 
@@ -58,6 +70,7 @@ impl Family {
             Self::Strangers => strangers(&mut rng),
             Self::Mixed => mixed(&mut rng),
             Self::Calendar => calendar(&mut rng),
+            Self::Ordinary => ordinary(&mut rng),
         }
     }
 }
@@ -183,19 +196,15 @@ fn rollbacks(rng: &mut Rng) -> Schedule {
 fn strangers(rng: &mut Rng) -> Schedule {
     let count = rng.usize(2..=3);
     let mut nodes = fleet(rng, count);
-    for node in &mut nodes {
+    for (index, node) in nodes.iter_mut().enumerate() {
         node.link = Link { request_ns: MILLISECOND, reply_ns: MILLISECOND, hint_ns: MILLISECOND, jitter_ns: 0 };
+        // The first one leads.
+        node.starts_at_ns = if index == 0 { 0 } else { 10 * SECOND };
     }
-    let lease_ns = nodes.iter().map(|node| node.timing.lease_ns).max().unwrap_or(0);
     let edit = if rng.bool() { Edit::Label } else { Edit::VoidRequest };
-    let from_ns = 60 * SECOND;
-    let mut faults = Vec::new();
-    for node in 0..nodes.len() {
-        // One after the other, until the last one leads: whoever holds is hit.
-        faults.push(fault(from_ns, What::Cut { node, way: Way::Both, for_ns: rng.u64(lease_ns..3 * lease_ns) }));
-    }
-    let mut at_ns = from_ns;
-    for _ in 0..60 {
+    let mut at_ns = rng.u64(60..75) * SECOND;
+    let mut faults = vec![fault(at_ns, What::Crash { node: 0, back_ns: None })];
+    for _ in 0..120 {
         at_ns += rng.u64(300..1_500) * MILLISECOND;
         faults.push(fault(at_ns, What::Edit { edit }));
     }
@@ -242,6 +251,19 @@ fn calendar(rng: &mut Rng) -> Schedule {
         let at_ns = rng.u64(60..hours * 3_600) * SECOND;
         edit_at(rng, &nodes, at_ns, &mut faults);
     }
+    quiet_after(rng, nodes, faults, end_ns)
+}
+
+fn ordinary(rng: &mut Rng) -> Schedule {
+    let mut nodes = fleet_of(rng, 3, 0..1);
+    for node in &mut nodes {
+        node.clock.wall_step_us = 1;
+        // As `lease run` leaves it, and not the whole room.
+        node.timing.stop_ns = Some(node.timing.lease_ns / 4);
+    }
+    let mix = Mix { clocks: false, beyond: false, watches: false, ..Mix::draw(rng) };
+    let end_ns = 8 * 3_600 * SECOND;
+    let faults = mix.faults(rng, &nodes, 60 * SECOND..end_ns, 100 * nodes[0].timing.lease_ns);
     quiet_after(rng, nodes, faults, end_ns)
 }
 

@@ -7,15 +7,17 @@ use lease_core::{Event, Hint, PhaseKind};
 use super::invariants::{Violation, letter};
 use super::network::Fate;
 use super::process::identity;
-use super::schedule::What;
+use super::schedule::{Edit, What};
 use super::stats::Seen;
 use super::world::{Happening, Incoming, World};
 
 impl World<'_> {
     pub(super) fn befall(&mut self, what: &What) -> Result<(), Violation> {
         self.oracle.stats.faults += 1;
-        let until_ns = self.now_ns.saturating_add(what.span_ns()).saturating_add(self.settle_ns);
-        self.oracle.liveness.disturbed(until_ns);
+        if let Some(settle_ns) = self.settles_after(what) {
+            let until_ns = self.now_ns.saturating_add(what.span_ns()).saturating_add(settle_ns);
+            self.oracle.liveness.disturbed(until_ns);
+        }
         self.telling.say(self.now_ns, || super::words::fault(what));
         match *what {
             What::Crash { node, back_ns } => {
@@ -67,6 +69,16 @@ impl World<'_> {
                 Ok(())
             }
             _ => self.befall_link(what),
+        }
+    }
+
+    /// How long its consequences last beside what a takeover may take; none for what must not even postpone one.
+    fn settles_after(&self, what: &What) -> Option<u64> {
+        match what {
+            // R2: the bound has room for one wait that a label has begun anew; a request begins none.
+            What::Edit { edit: Edit::Label | Edit::VoidRequest } => None,
+            What::Crash { .. } => Some(0),
+            _ => Some(self.settle_ns),
         }
     }
 

@@ -424,6 +424,8 @@ impl Schedule {
 pub(super) struct Bounds {
     /// A takeover, once everything is quiet.
     pub(super) takeover_ns: u64,
+    /// The wait for a record that is not renewed.
+    pub(super) wait_ns: u64,
     /// The act of somebody who does not know that he no longer may.
     pub(super) hold_ns: u64,
     /// The consequences of a disturbance, after the disturbance.
@@ -440,7 +442,8 @@ impl Bounds {
             + 2 * longest(Timing::lease_duration)
             + 34 * longest(Timing::retry_period)
             + hold_ns;
-        Self { takeover_ns: longest(Timing::crash_takeover_worst), hold_ns, settle_ns }
+        let wait_ns = stretch(longest(Timing::lease_duration), error_ppm.min(RATE_CREDIBLE_PPM));
+        Self { takeover_ns: longest(Timing::crash_takeover_worst), wait_ns, hold_ns, settle_ns }
     }
 }
 
