@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::exit::{Code, Failure};
 use crate::logging::{self, Color, LogFormat};
-use crate::{backend, delete, get, plot, run, simulate, watch};
+use crate::{advise, backend, delete, get, plot, run, simulate, watch};
 
 /// Run a command on exactly one of many replicas, and look after the leases that decide which
 #[derive(Debug, Parser)]
@@ -67,6 +67,8 @@ enum Command {
     /// Play an election in virtual time, and see what durations make of crashes, partitions and slow servers
     #[command(after_help = simulate::EXAMPLES)]
     Simulate(Box<simulate::Arguments>),
+    /// Find the durations that meet goals, and show by simulation that they do
+    Advise(advise::Arguments),
     /// Delete a lease
     Delete(delete::Arguments),
 }
@@ -107,6 +109,7 @@ fn execute(cli: Cli) -> Result<u8, Failure> {
             Command::Get(arguments) => get::get(&arguments, &global).await.map(|()| 0),
             Command::Watch(arguments) => watch::watch(&arguments, &global).await,
             Command::Plot(arguments) => plot::plot(&arguments, &global).map(|()| 0),
+            Command::Advise(arguments) => advise::advise(&arguments, &global),
             Command::Simulate(arguments) => simulate::simulate(&arguments, &global),
             Command::Delete(arguments) => delete::delete(&arguments, &global).await.map(|()| 0),
         }

@@ -1,5 +1,6 @@
 //! The program `lease`, as a library for its own main and its own tests; it promises no API.
 
+mod advise;
 mod backend;
 pub mod child;
 mod cli;
