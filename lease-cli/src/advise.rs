@@ -24,20 +24,21 @@ use crate::exit::{Code, Failure};
 use crate::{duration, show};
 
 #[derive(Debug, clap::Args)]
-#[command(group(ArgGroup::new("goals").required(true).multiple(true).args(["failover_p99", "survive_outage", "max_writes_per_min"])))]
+#[command(group(ArgGroup::new("goals").required(true).multiple(true)))]
 pub(crate) struct Arguments {
     /// In 99 of 100 crashes somebody leads again within this time [default: as soon as the other goals allow]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", group = "goals", value_parser = duration::parse)]
     failover_p99: Option<Duration>,
     /// No leader is lost by an outage of the backend of this length [default: a fifth of the lease duration]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", group = "goals", value_parser = duration::parse)]
     survive_outage: Option<Duration>,
     /// How many writes a minute a leader makes at most [default: as few as the other goals allow; 30 without
     /// --failover-p99]
-    #[arg(long, value_name = "NUMBER", value_parser = rate)]
+    #[arg(long, value_name = "NUMBER", group = "goals", value_parser = rate)]
     max_writes_per_min: Option<f64>,
     /// How many runs confirm each figure
-    #[arg(long, value_name = "NUMBER", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     runs: u64,
     /// The seed of the first run
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]

@@ -34,7 +34,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_parser = PresetName::parser(), value_name = "PRESET")]
     preset: Option<PresetName>,
     /// One run from a file: its story, who led when, and what it breaks
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["compare", "rule", "nodes", "runs", "seed", "until", "save"])]
+    #[arg(long, value_name = "FILE")]
+    #[arg(conflicts_with_all = ["compare", "rule", "nodes", "runs", "seed", "until", "save"])]
     replay: Option<PathBuf>,
     /// Lease duration, renew deadline and retry period of each setting [default: that of the scenario, 15s/10s/2s]
     #[arg(long, value_delimiter = ',', value_name = "D/H/P,...")]

@@ -142,7 +142,21 @@ impl<'a> Played<'a> {
             parts.insert(0, Part::Text(format!("{UNSAFE}: {UNSAFE_EXPLAINED}")));
         }
         parts.extend(pictures.into_iter().map(Part::Picture));
-        Report { title: self.plan.heading(), subtitle: format!("Made by: {}", self.plan.command()), parts }
+        let (heading, command) = (self.plan.heading(), self.plan.command());
+        Report { title: self.finding(), subtitle: format!("{heading}. Made by: {command}"), parts }
+    }
+
+    /// What came of it, in a sentence.
+    fn finding(&self) -> String {
+        let label = if self.plan.is_unsafe() { format!("{UNSAFE}: ") } else { String::new() };
+        let name = &self.plan.name;
+        let bad = self.each().filter(|(_, measured)| !measured.overlaps.is_empty() || measured.violation.is_some());
+        let bad: Vec<String> = bad.map(|(setting, _)| setting.to_string()).collect();
+        match bad.len() {
+            0 => format!("{label}{name}: no two act at once"),
+            count if count == self.measured.len() => format!("{label}{name}: two act at once"),
+            _ => format!("{label}{name}: two act at once with {}", bad.join(" and ")),
+        }
     }
 
     /// The run that is shown, for a file: that of the first setting in which something went wrong.
@@ -309,6 +323,7 @@ const DOCUMENT_OVERLAPS_MAX: usize = 100;
 const STRIPS_MAX: usize = 4;
 const EXPLAINED: &str = "Leaderless is each time in which nobody acted, from the end of one leader's work to the start \
                          of the next one's. Writes and false failovers (terms lost by processes that were alive) are \
-                         counted over all simulated time. All settings are played on the same seeds.";
+                         counted over all simulated time. Where two act at once less time is without a leader, which is no \
+                         advantage. All settings are played on the same seeds.";
 const UNSAFE_EXPLAINED: &str = "some of these durations break the inequality that exclusion rests on. Nothing is \
                                 promised for them, and the program refuses them everywhere else.";

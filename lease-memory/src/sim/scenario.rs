@@ -107,7 +107,11 @@ pub enum ScenarioFault {
     #[error("a rate error of {0} ppm is beyond {RATE_PPM_MAX} ppm")]
     Rate(u32),
     /// An event lies, or may lie, beyond the end.
-    #[error("{what} may come as late as {latest}, but the run ends at {until}", latest = lease_core::Pretty(*.latest), until = lease_core::Pretty(*.until))]
+    #[error(
+        "{what} may come as late as {latest}, but the run ends at {until}",
+        latest = lease_core::Pretty(*.latest),
+        until = lease_core::Pretty(*.until)
+    )]
     TooLate {
         /// The kind of event.
         what: Kind,
@@ -117,7 +121,10 @@ pub enum ScenarioFault {
         until: Duration,
     },
     /// An event is about somebody who is not there.
-    #[error("there is no candidate {name}: the {nodes} candidates are a to {last}", last = super::invariants::letter(.nodes - 1))]
+    #[error(
+        "there is no candidate {name}: the {nodes} candidates are a to {last}",
+        last = super::invariants::letter(.nodes - 1)
+    )]
     NoSuchNode {
         /// Whom it names.
         name: char,

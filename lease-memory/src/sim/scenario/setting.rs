@@ -101,7 +101,7 @@ pub enum SettingError {
     },
     /// By what client-go itself asks of them.
     #[error(
-        "{three}: client-go asks for a lease duration above the renew deadline, and a renew deadline above 1.2 retry periods"
+        "{three}: client-go asks for a lease duration above the renew deadline, and for that above 1.2 retry periods"
     )]
     ClientGo {
         /// The durations.
