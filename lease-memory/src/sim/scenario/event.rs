@@ -237,11 +237,18 @@ impl Event {
             return beyond("times", "1 to 10000");
         }
         let times = self.times(scenario.nodes);
+        if matches!(self.who, Who::Leader | Who::Standby) && what.need("who").is_some() && times > ASKED_MAX {
+            return beyond("times", "1 to 100 where who is leader or standby");
+        }
         if times > 1 && self.every.is_none() {
             return Err(ScenarioFault::Missing { key: "every", what });
         }
         if self.percent.is_some_and(|percent| percent.from < 0 || percent.until > 100) {
             return beyond("percent", "0 to 100");
+        }
+        // Whoever wakes later than its work has to stop breaks an assumption that only a pause is known to break.
+        if what == Kind::Starve && self.extra.is_some_and(|extra| extra.until > STARVE_MAX) {
+            return beyond("extra", "at most 100ms: what does not run for longer is a pause");
         }
         let ppm_max = i64::from(RATE_PPM_MAX);
         if self.ppm.is_some_and(|ppm| ppm.from < -ppm_max || ppm.until > ppm_max) {
@@ -280,5 +287,9 @@ impl Event {
     }
 }
 
+/// Less than any work needs to stop.
+const STARVE_MAX: Duration = Duration::from_millis(100);
+/// Each time who leads is found out by playing the run up to there.
+const ASKED_MAX: u32 = 100;
 /// More of one event would not fit into a schedule that anybody reads.
 const TIMES_MAX: u32 = 10_000;

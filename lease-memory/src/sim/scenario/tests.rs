@@ -106,6 +106,7 @@ fn a_file_that_is_wrong_is_refused_at_its_line() {
         ("until: 5m\nrule: theirs\n".to_owned(), Some(2), "theirs"),
         ("until: 5m\nlatency: 5ms..1ms\n".to_owned(), Some(2), "ends before it begins"),
         ("until: 5m\nclocks:\n  rate_error_ppm: 900001\n".to_owned(), Some(3), "900000"),
+        (event("    what: crash\n    times: 101\n    every: 1ms\n"), Some(3), "1 to 100 where who is leader"),
         ("until: [".to_owned(), Some(1), ""),
         (String::new(), None, ""),
         (event("    what: explode\n"), Some(4), "explode"),
@@ -159,4 +160,42 @@ fn durations_outside_of_what_is_proven_overlap_and_are_counted() {
     assert_eq!(measured.violation, None);
     assert!(!measured.overlaps.is_empty());
     assert!(measured.overlaps.iter().all(|found| found.overlap.excuse.is_none()));
+}
+
+/// Each kind with all the keys that it takes, upon everybody it can be about: exclusion holds, or has an excuse.
+#[test]
+fn every_kind_of_event_can_be_played() {
+    for kind in Kind::ALL {
+        let mut keys = String::new();
+        for key in kind.takes().split(", ") {
+            let value = match key {
+                "who" => "any",
+                "for" => "1s..40s",
+                "back" => "1s..20s",
+                "way" => "any",
+                "extra" if *kind == Kind::Starve => "1ms..100ms",
+                "extra" => "10ms..10s",
+                "percent" => "10..100",
+                "error" => "conflict-applied",
+                "retry_after" => "1s..5s",
+                "ppm" => "-20000..20000",
+                "by" => "-1d..1d",
+                "edit" => "restore: 3",
+                "writes" => "2",
+                "at" => "20s..60s",
+                "times" => "5",
+                "every" => "1s..20s",
+                other => panic!("{other} is new"),
+            };
+            let value = if key == "edit" { "\n      restore: 3".to_owned() } else { format!(" {value}") };
+            keys += &format!("    {key}:{value}\n");
+        }
+        let text = format!("until: 5m\nevents:\n  - what: {kind}\n{keys}");
+        let scenario = Scenario::from_yaml(&text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+        let settings = [setting("8s/5s/1s")];
+        let measure = Measure { scenario: &scenario, settings: &settings, seed: 1, runs: 50, threads: None };
+        let measured = &measure.play(&|_| {}).expect("it can be played")[0];
+        assert_eq!(measured.violation, None, "{kind}");
+        assert!(measured.stats.faults >= 50 * 5, "{kind}");
+    }
 }
