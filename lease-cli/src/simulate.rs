@@ -177,4 +177,5 @@ pub(crate) const EXAMPLES: &str = "Examples:
   lease simulate --preset edits --seed 8812
   lease simulate --replay violation.json
 
-Exit code: 0 when nobody ever acted beside another, 1 when somebody did or an invariant broke.";
+Exit code: 0 when nobody ever acted beside another, 1 when somebody did or an invariant broke; of many
+seeds of the proof only the latter counts, because they break assumptions on purpose.";

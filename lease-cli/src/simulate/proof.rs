@@ -47,7 +47,7 @@ fn one(family: Family, seed: u64, arguments: &Arguments, global: &Global) -> Res
     if let Some(path) = &arguments.save {
         replay::save(path, &scene.replay)?;
     }
-    Ok(if finding.is_some() { Code::No as u8 } else { 0 })
+    Ok(if scene.is_bad() { Code::No as u8 } else { 0 })
 }
 
 /// Many seeds, until one breaks something.

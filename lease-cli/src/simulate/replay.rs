@@ -86,7 +86,8 @@ fn is_unsafe(replay: &Replay) -> bool {
 }
 
 impl Scene {
-    fn is_bad(&self) -> bool {
+    /// Whether two acted at once, for whatever reason, or an invariant broke.
+    pub(super) fn is_bad(&self) -> bool {
         self.outcome.violation.is_some() || !self.outcome.stats.overlaps.is_empty()
     }
 
