@@ -1,14 +1,18 @@
 //! Plays seeds until one breaks an invariant or all have been played: the work behind `cargo xtask prove`.
 //!
-//! `prove [--families F,..] [--from N] [--seeds N] [--rule ours|client-go|client-go-releasing] [--out FILE]`. It exits 1 after a violation, with the shrunken run in the
-//! file. Everything it prints is meant to be kept: figures of a run are worth nothing without the command.
+//! `prove [--families F,..] [--from N] [--seeds N] [--rule ours|client-go|client-go-releasing] [--cpu-seconds N]
+//! [--threads N] [--out FILE]`. It exits 1 after a violation, with the shrunken run in the file. With a limit of processor
+//! time it stops at the first few seeds after it. Everything it prints is meant to be kept: figures of a run are worth
+//! nothing without the command. The last line is for programs.
 
 use std::collections::HashMap;
 use std::fs;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use lease_memory::sim::{Batch, Demands, Family, Finding, Replay, Rule, Seen, shrink};
+use lease_memory::sim::{Batch, BatchOutcome, Demands, Family, Finding, Replay, Rule, Seen, shrink};
+use serde_json::{Value, json};
 
 fn main() -> ExitCode {
     match options().and_then(|options| prove(&options)) {
@@ -22,6 +26,8 @@ fn main() -> ExitCode {
 
 struct Options {
     batch: Batch,
+    /// After how much processor time no more seeds are begun.
+    cpu_seconds: f64,
     out: String,
 }
 
@@ -37,11 +43,10 @@ fn options() -> Result<Options, String> {
         None => Family::ALL.to_vec(),
         Some(list) => list.split(',').map(family).collect::<Result<_, _>>()?,
     };
-    let number = |value: Option<&str>, default| {
-        value.map_or(Ok(default), |text| text.parse().map_err(|_| format!("{text} is no number")))
-    };
-    let from = number(take("--from"), 0)?;
-    let seeds = number(take("--seeds"), 1_000)?;
+    let from = number(take("--from"))?.unwrap_or(0);
+    let seeds = number(take("--seeds"))?.unwrap_or(1_000);
+    let cpu_seconds = number(take("--cpu-seconds"))?.unwrap_or(f64::INFINITY);
+    let threads = number(take("--threads"))?;
     let out = take("--out").unwrap_or("violation.json").to_owned();
     let rule = match given.remove("--rule") {
         None | Some("ours") => None,
@@ -50,9 +55,15 @@ fn options() -> Result<Options, String> {
         Some(other) => return Err(format!("no rule {other}; there are ours, client-go and client-go-releasing")),
     };
     match given.keys().next() {
-        Some(unknown) => Err(format!("unknown option {unknown}; there are --families, --from, --seeds, --rule, --out")),
-        None => Ok(Options { batch: Batch { families, from, seeds, rule, threads: None }, out }),
+        Some(unknown) => Err(format!(
+            "unknown option {unknown}; there are --families, --from, --seeds, --rule, --cpu-seconds, --threads and --out"
+        )),
+        None => Ok(Options { batch: Batch { families, from, seeds, rule, threads }, cpu_seconds, out }),
     }
+}
+
+fn number<N: FromStr>(value: Option<&str>) -> Result<Option<N>, String> {
+    value.map(|text| text.parse().map_err(|_| format!("{text} is no number"))).transpose()
 }
 
 fn family(name: &str) -> Result<Family, String> {
@@ -65,7 +76,7 @@ fn family(name: &str) -> Result<Family, String> {
 
 fn prove(options: &Options) -> Result<ExitCode, String> {
     let begun = Instant::now();
-    let outcome = options.batch.play(&|_| {});
+    let outcome = play(options)?;
     let (wall, cpu) = (begun.elapsed().as_secs_f64(), processor_seconds()?);
     let stats = &outcome.stats;
     #[allow(clippy::cast_precision_loss, reason = "printed with three digits")]
@@ -92,22 +103,46 @@ fn prove(options: &Options) -> Result<ExitCode, String> {
     for seen in Seen::ALL {
         println!("  {:>9}  {}", stats.seen.get(seen.as_str()).copied().unwrap_or(0), seen.as_str());
     }
-    match outcome.finding {
-        None => Ok(ExitCode::SUCCESS),
-        Some(finding) => report(&finding, &options.out),
+    let mut result = json!({ "runs": outcome.runs, "cpu_seconds": cpu });
+    if let Some(finding) = &outcome.finding {
+        report(finding, &options.out, &mut result)?;
     }
+    println!("{result}");
+    Ok(if outcome.finding.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn report(finding: &Finding, out: &str) -> Result<ExitCode, String> {
+/// All seeds at once, or a few at a time for as long as there is processor time.
+fn play(options: &Options) -> Result<BatchOutcome, String> {
+    let Options { batch, cpu_seconds, .. } = options;
+    if cpu_seconds.is_infinite() {
+        return Ok(batch.play(&|_| {}));
+    }
+    let mut outcome = BatchOutcome::default();
+    let mut played = 0;
+    while played < batch.seeds && outcome.finding.is_none() && processor_seconds()? < *cpu_seconds {
+        let seeds = PORTION_SEEDS.min(batch.seeds - played);
+        outcome.add(Batch { from: batch.from + played, seeds, ..batch.clone() }.play(&|_| {}));
+        played += seeds;
+    }
+    Ok(outcome)
+}
+
+fn report(finding: &Finding, out: &str, result: &mut Value) -> Result<(), String> {
     println!("{finding}");
+    result["invariant"] = finding.violation.invariant.into();
+    result["family"] = finding.family.as_str().into();
+    result["seed"] = finding.seed.into();
+    let begun = Instant::now();
     let schedule = finding.family.draw(finding.seed);
     if let Some((smaller, violation)) = shrink(&schedule, Demands::ALL, SHRINK_TIME) {
         println!("shrunk from {} events to {}: {violation}", schedule.faults.len(), smaller.faults.len());
+        result["events"] = smaller.faults.len().into();
+        result["shrink_seconds"] = begun.elapsed().as_secs_f64().into();
         let replay = Replay::of(finding, smaller, &violation);
         fs::write(out, replay.to_json()).map_err(|error| format!("{out}: {error}"))?;
         println!("replay: lease simulate --replay {out}");
     }
-    Ok(ExitCode::FAILURE)
+    Ok(())
 }
 
 /// User and system time of this process, of all its threads.
@@ -123,6 +158,8 @@ fn processor_seconds() -> Result<f64, String> {
     }
 }
 
+/// How many seeds are played between two looks at the processor time.
+const PORTION_SEEDS: u64 = 10;
 const SHRINK_TIME: Duration = Duration::from_secs(10);
 const SECONDS_PER_YEAR: f64 = 31_557_600.0;
 /// What Linux counts in for every program, whatever the kernel's own rate is.

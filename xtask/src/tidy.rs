@@ -77,7 +77,7 @@ fn has_path(line: &str, path: &str) -> bool {
 }
 
 /// The files that people write: not what is built or locked, nor the history.
-fn files(root: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {

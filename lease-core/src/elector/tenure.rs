@@ -31,13 +31,13 @@ pub(super) struct Tenure {
     pub(super) next_at: Instant,
     /// When the last write was sent, for the pace of renewals.
     pub(super) written_at: Instant,
-    /// Whether it kept that pace, so that one that follows at once is the only one.
-    pub(super) kept_pace: bool,
     /// Whether the record must be read before anything is written, because the last write's outcome is
     /// unknown or it conflicted.
     pub(super) must_read: bool,
     /// Whether a hint contradicts what is known.
     pub(super) read_wanted: bool,
+    /// Whether the last write repeats one at once that another's had kept away.
+    pub(super) repeated: bool,
 }
 
 /// A graceful stop under way.
@@ -349,16 +349,17 @@ impl Elector {
             return;
         };
         let moved = found.version != tenure.seen.version;
+        // Somebody else has written, and the write that this has kept away is still due. Once a period, or a stranger who
+        // writes without a pause would make this candidate do so too.
+        let repeats = moved && tenure.must_read && sent_at.is_none() && !tenure.repeated;
         if moved {
             // Writes that built on the version before can no longer be applied.
             self.attempts.clear();
         }
-        // R10: somebody else's write came between. Another try at once, or a stranger who keeps writing would make every
-        // renewal conflict with what it has not seen; but one a period, or he would set the pace.
-        let again = tenure.must_read && moved && sent_at.is_none() && tenure.kept_pace;
         tenure.seen = found;
         tenure.must_read = false;
         tenure.read_wanted = false;
+        tenure.repeated = repeats;
         if let Some(sent_at) = sent_at {
             tenure.extend(sent_at, config);
             let Term { id, valid_until, fence, .. } = tenure.term;
@@ -367,7 +368,7 @@ impl Elector {
             }
         }
         let due = renewal_due(tenure.written_at, config);
-        tenure.next_at = if again || releasing && !release_sent { now } else { now.latest(due) };
+        tenure.next_at = if repeats || releasing && !release_sent { now } else { now.latest(due) };
         self.obey_request(now, actions);
     }
 
@@ -472,7 +473,6 @@ impl Elector {
             }
             Phase::Candidate | Phase::Stopping(_) | Phase::Stopped => return,
         };
-        tenure.kept_pace = now.instant.since(tenure.written_at) >= config.timing.retry_period() / 2;
         tenure.written_at = now.instant;
         let op = Op::Update { seen: tenure.seen.clone(), record };
         if purpose == Purpose::Renew {
@@ -521,14 +521,16 @@ impl Elector {
             began_at: now,
             next_at: now.latest(renewal_due(sent_at, &self.config)),
             written_at: sent_at,
-            kept_pace: true,
             must_read: false,
             read_wanted: false,
+            repeated: false,
         };
         if self.shutdown {
             self.start_release(now, tenure, Reason::Shutdown, None);
         } else {
             self.become_leading(tenure, actions);
+            // Where a read shows the acquisition, somebody may have asked for its end already.
+            self.obey_request(now, actions);
         }
     }
 
@@ -548,4 +550,4 @@ impl Elector {
 }
 
 /// A work that ends again and again is tried at most this many doublings of two retry periods apart.
-const FAILED_TERM_DOUBLINGS_MAX: u32 = 4;
+pub(super) const FAILED_TERM_DOUBLINGS_MAX: u32 = 4;

@@ -118,7 +118,8 @@ impl Batch {
 }
 
 impl BatchOutcome {
-    fn add(&mut self, other: Self) {
+    /// Adds another batch's outcome; of two findings the one with the lower number stays.
+    pub fn add(&mut self, other: Self) {
         self.stats.add(&other.stats);
         self.runs += other.runs;
         self.repeated += other.repeated;

@@ -129,9 +129,9 @@ impl Clocks {
         self.raw.rate = if raw { rate(self.raw_ppm) } else { 0 };
     }
 
-    /// The larger error of the two rates.
-    pub(super) fn error_ppm(&self) -> u32 {
-        self.boottime_ppm.unsigned_abs().max(self.raw_ppm.unsigned_abs())
+    /// The errors of the two rates.
+    pub(super) fn errors_ppm(&self) -> [u32; 2] {
+        [self.boottime_ppm.unsigned_abs(), self.raw_ppm.unsigned_abs()]
     }
 }
 

@@ -109,8 +109,16 @@ fn adversarial(rng: &mut Rng) -> Schedule {
         let node = if rng.u8(0..4) > 0 { slow } else { rng.usize(0..nodes.len()) };
         let for_ns = rng.u64(lease_ns..2 * lease_ns);
         let late_ns = rng.u64(retry_ns / 2..retry_ns);
+        let before_ns = at_ns.saturating_sub(rng.u64(0..4 * retry_ns));
+        if rng.u8(0..4) == 0 {
+            // A write that is applied after it was given up and read for, and another one that is not.
+            let way = Way::Requests;
+            faults.push(fault(before_ns, What::Hold { node, way, extra_ns: rng.u64(retry_ns..3 * retry_ns) }));
+            let lossy = What::Lossy { node, way, for_ns: 3 * retry_ns, pattern: rng.u64(..) };
+            faults.push(fault(before_ns + rng.u64(0..retry_ns), lossy));
+        }
         let before = fault(
-            at_ns.saturating_sub(rng.u64(0..4 * retry_ns)),
+            before_ns,
             match rng.u8(0..4) {
                 0 => What::Slow { node, way: Way::Replies, for_ns: 4 * retry_ns, extra_ns: late_ns },
                 1 => What::Hold { node, way: Way::Requests, extra_ns: rng.u64(retry_ns..2 * lease_ns) },
@@ -150,6 +158,11 @@ fn edits(rng: &mut Rng) -> Schedule {
     for _ in 0..[1, 1, 1, 2, 4][rng.usize(0..5)] {
         let at_ns = rng.u64(10..60) * SECOND + rng.u64(0..SECOND);
         edit_at(rng, &nodes, at_ns, &mut faults);
+        if rng.u8(0..3) == 0 {
+            // Whoever edits by hand does so more than once.
+            let again_ns = at_ns + rng.u64(0..4 * SECOND);
+            edit_at(rng, &nodes, again_ns, &mut faults);
+        }
     }
     quiet_after(rng, nodes, faults, end_ns)
 }
@@ -160,6 +173,13 @@ fn edit_at(rng: &mut Rng, nodes: &[Node], at_ns: u64, faults: &mut Vec<Fault>) {
     faults.push(fault(at_ns, What::Edit { edit }));
     if edit == Edit::Strategy {
         faults.push(fault(at_ns + rng.u64(0..60 * SECOND), What::Edit { edit: Edit::NoStrategy }));
+    }
+    if edit == Edit::RestoreRelease {
+        // There has to be one, and somebody who has taken the lease since.
+        let before_ns = rng.u64(2..10) * SECOND;
+        for node in 0..nodes.len() {
+            faults.push(fault(at_ns.saturating_sub(before_ns), What::Resign { node, to: None }));
+        }
     }
     if rng.bool() {
         let node = rng.usize(0..nodes.len());
@@ -415,7 +435,12 @@ fn pause(rng: &mut Rng, node: usize, timing: &Durations) -> What {
 }
 
 fn clock(rng: &mut Rng, node: usize, timing: &Durations) -> What {
-    match rng.u8(0..3) {
+    match rng.u8(0..4) {
+        3 => {
+            // Slewed, as the clock that is disciplined can be; the other one is not.
+            let (boottime_ppm, raw_ppm) = (rng.i32(-SLEW_PPM..=SLEW_PPM), rng.i32(-RHO_PPM..=RHO_PPM));
+            What::Rate { node, boottime_ppm, raw_ppm }
+        }
         0 => What::WallStep { node, by_us: rng.i64(-4_000_000_000..4_000_000_000) },
         1 => What::Starve { node, for_ns: rng.u64(0..2 * timing.lease_ns), late_ns: rng.u64(0..100 * MILLISECOND) },
         _ => {
@@ -529,6 +554,8 @@ const SECOND: u64 = 1_000_000_000;
 const QUIET_NS: u64 = 600 * SECOND;
 /// The bound on the rates of clocks.
 const RHO_PPM: i32 = 10_000;
+/// How far beyond it one of two may be.
+const SLEW_PPM: i32 = 200_000;
 /// Lease, renew, retry and tick.
 const PROFILES_MS: [(u64, u64, u64, u64); 5] = [
     (15_000, 10_000, 2_000, 1_000),

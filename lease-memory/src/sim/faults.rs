@@ -38,6 +38,10 @@ impl World<'_> {
                 let process = &mut self.processes[node];
                 process.sleeps_until_ns = process.sleeps_until_ns.max(self.now_ns + for_ns);
                 process.run_clocks(self.now_ns);
+                // One of its clocks stands still meanwhile.
+                let until_ns = self.now_ns + for_ns + self.settle_ns;
+                process.beyond_until_ns[1] = process.beyond_until_ns[1].max(until_ns);
+                self.check_clocks();
                 self.pause(node, for_ns, true);
                 Ok(())
             }
@@ -237,15 +241,26 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Whether the clocks are within their bounds, from now on.
+    /// Whether everybody has, from now on, one clock within its bound: a hold ends by the first of the two and a wait
+    /// by the last, so that one is enough, unless they take turns in it.
     pub(super) fn check_clocks(&mut self) {
-        let mut out_of_bounds = false;
-        for process in &self.processes {
-            self.error_ppm = self.error_ppm.max(process.clocks.error_ppm());
-            out_of_bounds |= process.clocks.error_ppm() > process.timing.rate_error_ppm();
-        }
-        if out_of_bounds {
-            self.oracle.assumptions.clock_out_of_bounds(u64::MAX);
+        for process in &mut self.processes {
+            let errors_ppm = process.clocks.errors_ppm();
+            for (error_ppm, beyond_until_ns) in errors_ppm.into_iter().zip(&mut process.beyond_until_ns) {
+                if error_ppm > process.timing.rate_error_ppm() {
+                    *beyond_until_ns = u64::MAX;
+                } else {
+                    if *beyond_until_ns == u64::MAX {
+                        *beyond_until_ns = self.now_ns.saturating_add(self.settle_ns);
+                    }
+                    self.error_ppm = self.error_ppm.max(error_ppm);
+                }
+            }
+            let [boottime_ns, raw_ns] = process.beyond_until_ns;
+            if boottime_ns.min(raw_ns) > self.now_ns {
+                self.error_ppm = errors_ppm.into_iter().fold(self.error_ppm, u32::max);
+                self.oracle.assumptions.clock_out_of_bounds(boottime_ns.min(raw_ns));
+            }
         }
     }
 

@@ -1,9 +1,12 @@
 //! What is known of one candidate from outside: what its application was told, and what it sent.
 
-use lease_core::{Instant, Term, TermId, Timestamp};
+use std::collections::VecDeque;
+
+use lease_core::{HolderIdentity, Instant, Term, TermId, Timestamp, Versioned};
 
 use super::invariants::i10_request_rate::RequestRate;
 use super::invariants::i12_agreement::Spinning;
+use super::invariants::rules::Shown;
 
 /// What the work of one candidate is doing.
 #[derive(Clone, Debug)]
@@ -36,6 +39,8 @@ pub(super) struct Judged {
     pub(super) work: Option<Work>,
     pub(super) last_term: Option<TermId>,
     pub(super) acquired_at: Option<Timestamp>,
+    /// The renew times of the latest writes that it has sent, the last one last.
+    written: VecDeque<Timestamp>,
     /// The send times of its latest writes that the store has applied.
     pub(super) applied: Vec<Instant>,
     /// When it sent the write whose outcome it does not know yet.
@@ -64,6 +69,26 @@ impl Judged {
         self.work.as_ref().filter(|work| work.acts)
     }
 
+    /// Whether a renew time is that of a write of its own.
+    pub(super) fn has_written(&self, renew_time: Timestamp) -> bool {
+        self.written.iter().rev().any(|written| *written == renew_time)
+    }
+
+    /// What a record in an answer tells it of its term.
+    pub(super) fn shown(&self, found: Option<&Versioned>, own: &HolderIdentity) -> Shown {
+        let Some(record) = found.map(|found| &found.record) else { return Shown::default() };
+        let is_own = record.is_held_by(own) && record.renew_time.is_some_and(|time| self.has_written(time));
+        let asked = record.request.as_ref().filter(|request| request.holder == *own);
+        Shown { foreign: !is_own, asked: asked.map(|request| request.acquire_time), ..Shown::default() }
+    }
+
+    pub(super) fn note_written(&mut self, renew_time: Timestamp) {
+        if self.written.len() == WRITTEN_MAX {
+            self.written.pop_front();
+        }
+        self.written.push_back(renew_time);
+    }
+
     pub(super) fn note_applied(&mut self, sent_at: Instant) {
         if self.applied.len() == APPLIED_MAX {
             self.applied.remove(0);
@@ -74,3 +99,5 @@ impl Judged {
 
 /// More writes than can be under way at once, and late.
 const APPLIED_MAX: usize = 32;
+/// More writes than a machine could take for its own.
+const WRITTEN_MAX: usize = 32;

@@ -16,7 +16,7 @@ use super::invariants::liveness::Liveness;
 use super::invariants::rules::{self, Shown};
 use super::invariants::{
     Verdict, i01_mutual_exclusion, i04_bounded_hold, i06_release_after_stop, i07_order_of_writes, i08_no_revival,
-    i09_alternation, i11_foreign_fields, i12_agreement, letter,
+    i09_alternation, i11_foreign_fields, i12_agreement, letter, requests,
 };
 use super::judged::{Judged, Work};
 use super::process::Process;
@@ -160,7 +160,7 @@ impl Oracle {
                 self.use_resource(node, life, now_ns)
             }
             Notice::Renewed { term, valid_until, .. } => {
-                i08_no_revival::renewed(node, judged, *term)?;
+                i08_no_revival::renewed(node, judged, *term, local)?;
                 i04_bounded_hold::holds_until(node, judged, &process.timing, *valid_until)?;
                 if let Some(work) = &mut judged.work {
                     work.valid_until = *valid_until;
@@ -382,14 +382,14 @@ impl Oracle {
     pub(super) fn replied(
         &mut self,
         node: usize,
-        purpose: Option<Purpose>,
+        process: &Process,
         result: &Result<Option<Versioned>, Failure>,
         local: Instant,
-        in_term: bool,
+        purpose: Purpose,
         now_ns: u64,
     ) -> Shown {
         let judged = &mut self.nodes[node];
-        let Some(purpose) = purpose else { return Shown::default() };
+        let in_term = process.elector.term().is_some();
         let is_read = purpose == Purpose::Read;
         let mut resolved = None;
         match result {
@@ -414,7 +414,11 @@ impl Oracle {
                 let revision = found.as_ref().and_then(|found| found.revision).unwrap_or(0);
                 let regressed = revision != 0 && revision < judged.revision_max;
                 judged.revision_max = judged.revision_max.max(revision);
-                Shown { gone: is_read && found.is_none(), regressed }
+                Shown {
+                    gone: is_read && found.is_none(),
+                    regressed,
+                    ..judged.shown(found.as_ref(), &process.elector.config().identity)
+                }
             }
             Err(failure) => {
                 if is_read && failure.unreadable.is_some() {
@@ -425,7 +429,7 @@ impl Oracle {
                     judged.leave_alone_until = Some(local + asked);
                 }
                 let gone = purpose == Purpose::Renew && failure.kind == LockErrorKind::NotFound;
-                Shown { gone, regressed: false }
+                Shown { gone, foreign: is_read && failure.unreadable.is_some(), ..Shown::default() }
             }
         }
     }
@@ -454,6 +458,8 @@ impl Oracle {
         }
         judged.requests.sent(node, process.spec.timing.retry_ns, now_ns)?;
         rules::sent(node, judged, &process.timing, purpose, local)?;
+        let (own, hold) = (&process.elector.config().identity, process.elector.term().map(|term| term.valid_until));
+        requests::sent(node, judged, request, own, local, hold)?;
         if purpose == Purpose::Release {
             i06_release_after_stop::releases(node, judged)?;
         }

@@ -37,6 +37,8 @@ pub(super) struct Process {
     /// Until when its computer sleeps, with one of its clocks, and until when it is frozen, with both.
     pub(super) sleeps_until_ns: u64,
     pub(super) frozen_until_ns: u64,
+    /// Until when it matters that each of its clocks was beyond its bound.
+    pub(super) beyond_until_ns: [u64; 2],
     pub(super) starve_until_ns: u64,
     pub(super) starve_ns: u64,
     pub(super) hang_until_ns: u64,
@@ -74,6 +76,7 @@ impl Process {
             inbox: VecDeque::new(),
             sleeps_until_ns: 0,
             frozen_until_ns: 0,
+            beyond_until_ns: [0; 2],
             starve_until_ns: 0,
             starve_ns: 0,
             hang_until_ns: 0,

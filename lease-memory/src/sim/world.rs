@@ -11,7 +11,7 @@ use lease_core::{
 
 use super::assumptions::Assumptions;
 use super::invariants::liveness::Liveness;
-use super::invariants::{Violation, letter};
+use super::invariants::{Violation, letter, rules};
 use super::network::Fate;
 use super::oracle::{Arrival, Oracle};
 use super::process::Process;
@@ -103,7 +103,7 @@ pub(super) struct World<'a> {
     pub(super) store: Store,
     pub(super) oracle: Oracle,
     pub(super) telling: Telling,
-    /// The largest error of any clock so far.
+    /// The largest error so far of any clock that can be relied upon.
     pub(super) error_ppm: u32,
     /// For how long the consequences of a disturbance last at most, beside the disturbance.
     pub(super) settle_ns: u64,
@@ -120,7 +120,8 @@ impl<'a> World<'a> {
         for (node, spec) in schedule.nodes.iter().enumerate() {
             processes.push(Process::new(node, spec).map_err(|source| ScheduleError::Timing { node, source })?);
         }
-        let error_ppm = processes.iter().map(|process| process.clocks.error_ppm()).max().unwrap_or(0);
+        let errors_ppm = processes.iter().flat_map(|process| process.clocks.errors_ppm());
+        let error_ppm = errors_ppm.max().unwrap_or(0);
         let bounds = Bounds::of(&processes.iter().map(|process| process.timing).collect::<Vec<_>>(), error_ppm);
         let keeps_snapshots = schedule.faults.iter().any(|fault| matches!(fault.what, super::What::Rollback { .. }));
         // R2: a stranger's label begins a wait anew, once.
@@ -137,7 +138,7 @@ impl<'a> World<'a> {
             store: Store::new(schedule.says_not_found, keeps_snapshots),
             oracle,
             telling,
-            error_ppm,
+            error_ppm: 0,
             settle_ns: bounds.settle_ns,
         };
         for (node, spec) in schedule.nodes.iter().enumerate() {
@@ -283,12 +284,12 @@ impl<'a> World<'a> {
         result: Result<Option<Versioned>, Failure>,
     ) -> Result<(), Violation> {
         let process = &mut self.processes[node];
-        let purpose = process.awaits.filter(|(awaited, _)| *awaited == id).map(|(_, purpose)| purpose);
+        let awaited = process.awaits.filter(|(awaited, _)| *awaited == id);
         let local = process.local(self.now_ns);
-        let in_term = process.elector.term().is_some();
-        let shown = self.oracle.replied(node, purpose, &result, local, in_term, self.now_ns);
+        let shown =
+            awaited.map(|(_, purpose)| self.oracle.replied(node, process, &result, local, purpose, self.now_ns));
         self.step(node, Event::Completed { request: id, result })?;
-        self.judge(super::invariants::rules::replied(node, &self.processes[node].elector, shown))
+        self.judge(rules::replied(node, &self.processes[node].elector, shown.unwrap_or_default()))
     }
 
     pub(super) fn step(&mut self, node: usize, event: Event) -> Result<(), Violation> {
@@ -296,6 +297,7 @@ impl<'a> World<'a> {
         let now = process.now(self.now_ns);
         let event_text = self.telling.tells().then(|| super::words::event(&event));
         let event_code = event_code(&event);
+        let is_hint = matches!(event, Event::Hint(_) | Event::WatchReady | Event::WatchLost);
         let mut actions = process.elector.step(now, event);
         self.oracle.stats.steps += 1;
         self.telling.hash(self.now_ns, node, event_code, &actions);
@@ -307,6 +309,9 @@ impl<'a> World<'a> {
         let verdict = self.oracle.acts(node, &timing, now.instant, self.now_ns, event_code == 0);
         self.judge(verdict)?;
         for notice in &actions.notices {
+            if is_hint {
+                self.judge(rules::hinted(node, notice))?;
+            }
             self.notice(node, now.instant, notice)?;
         }
         let verdict = self.oracle.stepped(node, &self.processes[node].elector, now.instant);

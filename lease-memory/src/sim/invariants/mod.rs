@@ -16,6 +16,7 @@ pub(super) mod i10_request_rate;
 pub(super) mod i11_foreign_fields;
 pub(super) mod i12_agreement;
 pub(super) mod liveness;
+pub(super) mod requests;
 pub(super) mod rules;
 
 use std::fmt;

@@ -1,6 +1,6 @@
 //! Rules of the protocol that can be seen from outside and are no invariants of their own.
 
-use lease_core::{Elector, Instant, LeaseRecord, Notice, Op, PhaseKind, Purpose, Reason, Timing, Won};
+use lease_core::{Elector, Instant, LeaseRecord, Notice, Op, PhaseKind, Purpose, Reason, Timestamp, Timing, Won};
 
 use super::{Verdict, letter};
 use crate::sim::clocks::unscale;
@@ -14,8 +14,10 @@ pub(in crate::sim) const ACQUISITION: &str = "r7_acquisition";
 pub(in crate::sim) const RETRY_AFTER: &str = "r9_retry_after";
 pub(in crate::sim) const REGRESS: &str = "r12_regress";
 pub(in crate::sim) const EPOCH: &str = "r12_epoch";
+pub(in crate::sim) const HINT: &str = "r14_hint";
 pub(in crate::sim) const HOLD_BACK: &str = "r15_hold_back";
 pub(in crate::sim) const SUCCESSOR: &str = "r16_successor";
+pub(in crate::sim) const REQUEST: &str = "r16_request";
 pub(in crate::sim) const VOID_REQUEST: &str = "r16_void_request";
 pub(in crate::sim) const STRICT: &str = "strict";
 
@@ -26,9 +28,13 @@ pub(in crate::sim) struct Shown {
     pub(in crate::sim) gone: bool,
     /// That the store went back.
     pub(in crate::sim) regressed: bool,
+    /// A record that is no write of its own.
+    pub(in crate::sim) foreign: bool,
+    /// When the term began that it is asked to hand over.
+    pub(in crate::sim) asked: Option<Timestamp>,
 }
 
-/// R3, R12: what ends a term ends it in the very step that shows it.
+/// R3, R4, R12, R16: what ends a term ends it in the very step that shows it.
 pub(in crate::sim) fn replied(node: usize, elector: &Elector, shown: Shown) -> Verdict {
     if !matches!(elector.phase(), PhaseKind::Leading | PhaseKind::Draining) {
         return Ok(());
@@ -37,6 +43,27 @@ pub(in crate::sim) fn replied(node: usize, elector: &Elector, shown: Shown) -> V
         Shown { gone: true, .. } => Err((AT_ONCE, format!("{} leads on although its record is gone", letter(node)))),
         Shown { regressed: true, .. } => {
             Err((REGRESS, format!("{} leads on although the store went back", letter(node))))
+        }
+        Shown { foreign: true, .. } => {
+            Err((AT_ONCE, format!("{} leads on although the record is not its own", letter(node))))
+        }
+        Shown { asked: Some(asked), .. } if elector.phase() == PhaseKind::Leading => {
+            if elector.term().is_none_or(|term| term.acquire_time != asked) {
+                return Ok(());
+            }
+            Err((REQUEST, format!("{} does not drain although it is asked to", letter(node))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// R14: what a watch tells ends no term.
+pub(in crate::sim) fn hinted(node: usize, notice: &Notice) -> Verdict {
+    match notice {
+        // What is over by now is so whatever the event is.
+        Notice::MustStop { why: Reason::Expired | Reason::DrainTimeout, .. } => Ok(()),
+        Notice::MustStop { why, .. } | Notice::Drain { why, .. } => {
+            Err((HINT, format!("{}'s term ends ({why}) by a hint alone", letter(node))))
         }
         _ => Ok(()),
     }
