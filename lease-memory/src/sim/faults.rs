@@ -18,7 +18,7 @@ impl World<'_> {
             let until_ns = self.now_ns.saturating_add(what.span_ns()).saturating_add(settle_ns);
             self.oracle.liveness.disturbed(until_ns);
         }
-        self.telling.say(self.now_ns, || format!("-- {what:?}"));
+        self.telling.say(self.now_ns, || super::words::fault(what));
         match *what {
             What::Crash { node, back_ns } => {
                 self.crash(node, back_ns);

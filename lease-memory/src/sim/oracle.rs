@@ -84,6 +84,7 @@ impl Oracle {
     /// The run is over.
     pub(super) fn end(&mut self, now_ns: u64) {
         self.stats.simulated_ns = now_ns;
+        self.stats.ended_leaderless = self.leaderless_since_ns.is_some();
         for overlap in self.open.drain(..) {
             self.stats.overlaps.push(Overlap { until_ns: now_ns, ..overlap });
         }

@@ -11,6 +11,7 @@ use super::invariants::{Violation, letter};
 use super::network::mix;
 use super::process::identity;
 use super::schedule::{Node, Rule, nanos};
+use super::words;
 use super::world::{Message, MessageId, World};
 
 /// A peer and its random numbers.
@@ -72,14 +73,17 @@ impl World<'_> {
         let process = &mut self.processes[node];
         let now = process.now(self.now_ns);
         let Some(peer) = &mut process.peer else { return Ok(()) };
-        let told = self.telling.tells().then(|| format!("{event:?}"));
+        let told = self.telling.tells().then(|| words::peer_event(&event));
         let now = PeerNow { monotonic_ns: now.instant.raw_nanos(), wall: now.wall };
         let actions = peer.step(now, event);
         self.oracle.stats.steps += 1;
         if let Some(event) = told {
-            let name = letter(node);
-            self.telling.say(self.now_ns, || format!("{name}: {event}\n    {:?}", actions.notices));
+            let notices = words::peer_notices(&actions.notices);
+            let request = actions.request.as_ref().map(|request| self.purpose_of(node, &request.op));
+            let sends = request.map_or_else(String::new, |purpose| format!("; {}", words::sends(purpose)));
+            self.telling.say(self.now_ns, || format!("{}: {event}{notices}{sends}", letter(node)));
         }
+        let process = &mut self.processes[node];
         let late_ns = process.wake_late_ns(self.now_ns);
         process.wake_at_ns = actions
             .wake_in

@@ -295,7 +295,7 @@ impl<'a> World<'a> {
     pub(super) fn step(&mut self, node: usize, event: Event) -> Result<(), Violation> {
         let process = &mut self.processes[node];
         let now = process.now(self.now_ns);
-        let event_text = self.telling.tells().then(|| format!("{event:?}"));
+        let event_text = self.telling.tells().then(|| super::words::event(&event));
         let event_code = event_code(&event);
         let is_hint = matches!(event, Event::Hint(_) | Event::WatchReady | Event::WatchLost);
         let mut actions = process.elector.step(now, event);
