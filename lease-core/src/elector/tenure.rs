@@ -17,6 +17,7 @@ use crate::record::{HandoverRequest, LeaseRecord, TermMark, Versioned};
 use crate::time::{Instant, Now, Timestamp};
 
 /// A term being held.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them combine")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tenure {
     pub(super) term: Term,

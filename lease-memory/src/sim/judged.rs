@@ -25,6 +25,7 @@ pub(super) struct Work {
 }
 
 /// One candidate, since its process started.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them combine")]
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     pub(super) is_ours: bool,

@@ -35,8 +35,8 @@ impl Peer {
             *draws += 1;
             // 53 bits are what a number between 0 and 1 has.
             #[allow(clippy::cast_precision_loss, reason = "no more bits than fit are left")]
-            let drawn = (mix(*seed, *draws) >> 11) as f64;
-            drawn / (1_u64 << 53) as f64
+            let (drawn, of) = ((mix(*seed, *draws) >> 11) as f64, (1_u64 << 53) as f64);
+            drawn / of
         };
         machine.step(now, event, &mut jitter)
     }
@@ -138,10 +138,9 @@ impl World<'_> {
         let own = identity(node, self.processes[node].life);
         match op {
             Op::Get => Purpose::Read,
-            Op::Create(_) => Purpose::Acquire,
             Op::Update { record, .. } if record.holder.is_none() => Purpose::Release,
             Op::Update { seen, .. } if seen.record.is_held_by(&own) => Purpose::Renew,
-            Op::Update { .. } => Purpose::Acquire,
+            Op::Create(_) | Op::Update { .. } => Purpose::Acquire,
         }
     }
 }

@@ -120,8 +120,8 @@ impl<'a> World<'a> {
         for (node, spec) in schedule.nodes.iter().enumerate() {
             processes.push(Process::new(node, spec).map_err(|source| ScheduleError::Timing { node, source })?);
         }
-        let errors_ppm = processes.iter().flat_map(|process| process.clocks.errors_ppm());
-        let error_ppm = errors_ppm.max().unwrap_or(0);
+        let errors = processes.iter().flat_map(|process| process.clocks.errors_ppm());
+        let error_ppm = errors.max().unwrap_or(0);
         let bounds = Bounds::of(&processes.iter().map(|process| process.timing).collect::<Vec<_>>(), error_ppm);
         let keeps_snapshots = schedule.faults.iter().any(|fault| matches!(fault.what, super::What::Rollback { .. }));
         // R2: a stranger's label begins a wait anew, once.

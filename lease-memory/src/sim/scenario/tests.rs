@@ -169,10 +169,9 @@ fn every_kind_of_event_can_be_played() {
         let mut keys = String::new();
         for key in kind.takes().split(", ") {
             let value = match key {
-                "who" => "any",
+                "who" | "way" => "any",
                 "for" => "1s..40s",
-                "back" => "1s..20s",
-                "way" => "any",
+                "back" | "every" => "1s..20s",
                 "extra" if *kind == Kind::Starve => "1ms..100ms",
                 "extra" => "10ms..10s",
                 "percent" => "10..100",
@@ -184,11 +183,10 @@ fn every_kind_of_event_can_be_played() {
                 "writes" => "2",
                 "at" => "20s..60s",
                 "times" => "5",
-                "every" => "1s..20s",
                 other => panic!("{other} is new"),
             };
             let value = if key == "edit" { "\n      restore: 3".to_owned() } else { format!(" {value}") };
-            keys += &format!("    {key}:{value}\n");
+            keys.extend(["    ", key, ":", &value, "\n"]);
         }
         let text = format!("until: 5m\nevents:\n  - what: {kind}\n{keys}");
         let scenario = Scenario::from_yaml(&text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
