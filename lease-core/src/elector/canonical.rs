@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::tenure::FAILED_TERM_DOUBLINGS_MAX;
-use super::view::{Found, Free, View};
+use super::view::{Found, View};
 use super::{Elector, Pace, Phase, Reason, RequestId, Stopping, Tenure, TermId};
 use crate::record::Versioned;
 use crate::time::{Instant, Timestamp};
@@ -120,15 +120,12 @@ impl View {
     fn rebase(&mut self, shift: &Shift) {
         shift.clamped(&mut self.wait_until);
         shift.clamped(&mut self.vanished_until);
-        let named = matches!(
-            &self.found,
-            Found::Present { seen, free: Some(Free::Released | Free::Untouched), .. } if seen.record.successor.is_some()
-        );
-        // Otherwise the next change starts another wait, and this only explains.
-        let keep = match (self.restarted, named) {
-            (true, _) => shift.longest,
-            (false, true) => shift.retry_period,
-            (false, false) => Duration::ZERO,
+        let keep = match &self.found {
+            // It is when those begin to hold back who are not named as the successor.
+            Found::Present { seen, free: Some(_), .. } if seen.record.successor.is_some() => shift.retry_period,
+            Found::Present { free: None, .. } => shift.longest,
+            // The next change starts another wait, and this only explains.
+            _ => Duration::ZERO,
         };
         shift.back_to(&mut self.since, keep);
     }

@@ -18,7 +18,7 @@ pub(super) struct View {
     /// From when on the record may be replaced, or created.
     pub(super) wait_until: Instant,
     /// Whether a change without a renewal has already restarted the wait for this renew time.
-    pub(super) restarted: bool,
+    restarted: bool,
     /// Whether a holder that may still act was seen, and not seen to release.
     live_seen: bool,
     /// How long the others of the last live record wait.

@@ -48,13 +48,14 @@ fn difference(renamed: &State, counted: &State) -> String {
 
 fn draw(seed: u64) -> Plan {
     let mut rng = Rng::with_seed(seed ^ 0x5eed);
-    let edits: [&[Edit]; 6] = [
+    let edits: [&[Edit]; 7] = [
         &[],
         &[Edit::Delete, Edit::Clear],
         &[Edit::Overwrite, Edit::OverwriteAndRenew],
         &[Edit::LowerDuration, Edit::LowerDurationAndRenew],
         &[Edit::RestoreWrite, Edit::RestoreTerm, Edit::RestoreRelease],
         &[Edit::ForeignRelease, Edit::StaleForeignRelease],
+        &[Edit::LoseWrite],
     ];
     let edits = edits[rng.usize(0..edits.len())];
     let base = if rng.bool() { Plan::base("lockstep", rng.usize(2..=3)) } else { Plan::edge("lockstep") };

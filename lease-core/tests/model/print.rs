@@ -24,8 +24,8 @@ impl Log {
     pub(crate) fn note(&mut self, line: impl Display) {
         let at_ms = self.steps * self.step_ms;
         if let Some(lines) = &mut self.lines {
-            let at = std::time::Duration::from_millis(at_ms);
-            lines.push(format!("{at:?} {line}"));
+            let at = std::time::Duration::from_millis(at_ms).as_secs_f64();
+            lines.push(format!("{at}s {line}"));
         }
     }
 
