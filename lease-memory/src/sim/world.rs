@@ -258,9 +258,8 @@ impl<'a> World<'a> {
         let process = &mut self.processes[node];
         let awaited = process.awaits.filter(|(awaited, _)| *awaited == id);
         let local = process.local(self.now_ns);
-        let shown = awaited.map(|(_, purpose)| {
-            self.oracle.replied(node, process, &result, local, purpose, self.now_ns)
-        });
+        let shown =
+            awaited.map(|(_, purpose)| self.oracle.replied(node, process, &result, local, purpose, self.now_ns));
         self.step(node, Event::Completed { request: id, result })?;
         self.judge(rules::replied(node, &self.processes[node].elector, shown.unwrap_or_default()))
     }

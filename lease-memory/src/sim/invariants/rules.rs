@@ -1,6 +1,8 @@
 //! Rules of the protocol that can be seen from outside and are no invariants of their own.
 
-use lease_core::{Elector, Instant, LeaseRecord, Notice, Op, PhaseKind, Purpose, Reason, Request, Timestamp, Timing, Won};
+use lease_core::{
+    Elector, Instant, LeaseRecord, Notice, Op, PhaseKind, Purpose, Reason, Request, Timestamp, Timing, Won,
+};
 
 use super::{Verdict, letter};
 use crate::sim::clocks::unscale;
