@@ -117,7 +117,8 @@ impl Yard {
         let mut build = cargo(args);
         build.args(["--features", "sim"]).current_dir(&self.tree).env("CARGO_TARGET_DIR", &self.target);
         // What is optimized across crates is built anew each time, which costs more than it saves.
-        build.envs([("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")]);
+        build.envs([("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")]);
+        build.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "64");
         // What a mistake leaves unused is part of it.
         build.env("RUSTFLAGS", "--cap-lints allow");
         let status = build.status().map_err(Failure::io("cargo"))?;

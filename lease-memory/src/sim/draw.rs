@@ -181,6 +181,17 @@ fn edit_at(rng: &mut Rng, nodes: &[Node], at_ns: u64, faults: &mut Vec<Fault>) {
             faults.push(fault(at_ns.saturating_sub(before_ns), What::Resign { node, to: None }));
         }
     }
+    if edit == Edit::Delete && rng.bool() {
+        // Right after a handover, of which not everybody has heard.
+        let before_ns = rng.u64(0..2 * SECOND);
+        let late = rng.usize(0..nodes.len());
+        for node in 0..nodes.len() {
+            faults.push(fault(at_ns - before_ns, What::Resign { node, to: None }));
+        }
+        let extra_ns = before_ns + rng.u64(0..SECOND);
+        let late = What::WatchLate { node: late, for_ns: 2 * before_ns, extra_ns };
+        faults.push(fault((at_ns - before_ns).saturating_sub(SECOND), late));
+    }
     if rng.bool() {
         let node = rng.usize(0..nodes.len());
         let before_ns = rng.u64(0..nodes[node].timing.retry_ns);

@@ -88,19 +88,25 @@ impl World<'_> {
         let asked = stored.record.lease_duration;
         let transitions = stored.record.transitions;
         let restores_release = changed.is_some_and(|record| record.released.is_some());
+        let latest = self.store.count.max(transitions);
         let was_held = stored.record.holder.is_some();
         let informed: Vec<bool> = self
             .processes
             .iter()
-            .map(|process| {
+            .zip(&self.oracle.nodes)
+            .map(|(process, judged)| {
                 let Some(seen) = process.elector.observed() else { return false };
                 let own = process.timing.lease_duration();
-                let this_term = seen.record.transitions == transitions;
+                let observed =
+                    seen.record.holder.is_some().then_some((seen.record.transitions, seen.record.lease_duration));
+                // What only a watch has told since does not end the wait for what an answer has shown.
+                let waits_for = [observed, judged.answered].into_iter().flatten();
                 let knows = !was_held
-                    || seen.record.holder.is_some()
-                        && (asked <= own || this_term && asked <= seen.record.lease_duration);
+                    || waits_for
+                        .into_iter()
+                        .any(|(count, duration)| asked <= own || count == transitions && asked <= duration);
                 // An older term's release is believed by whoever saw nothing since that term.
-                knows && process.runs && (!restores_release || seen.record.transitions >= transitions)
+                knows && process.runs && (!restores_release || seen.record.transitions >= latest)
             })
             .collect();
         let creates = self.queue.iter().filter_map(|(at_ns, happening)| match happening {

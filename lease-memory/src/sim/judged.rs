@@ -1,6 +1,7 @@
 //! What is known of one candidate from outside: what its application was told, and what it sent.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use lease_core::{HolderIdentity, Instant, Term, TermId, Timestamp, Versioned};
 
@@ -56,6 +57,8 @@ pub(super) struct Judged {
     pub(super) read_at_ns: u64,
     /// When a record of its was created, in true time.
     pub(super) created_at_ns: u64,
+    /// The count and the duration of the held record that its latest answer has shown: what a watch tells ends no wait.
+    pub(super) answered: Option<(u32, Duration)>,
     /// The highest revision of any answer.
     pub(super) revision_max: u128,
 }

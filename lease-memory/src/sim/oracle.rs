@@ -411,6 +411,8 @@ impl Oracle {
                 if is_read {
                     judged.read_at_ns = now_ns;
                 }
+                let held = found.as_ref().map(|found| &found.record).filter(|record| record.holder.is_some());
+                judged.answered = held.map(|record| (record.transitions, record.lease_duration));
                 let revision = found.as_ref().and_then(|found| found.revision).unwrap_or(0);
                 let regressed = revision != 0 && revision < judged.revision_max;
                 judged.revision_max = judged.revision_max.max(revision);

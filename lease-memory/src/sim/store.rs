@@ -23,6 +23,8 @@ pub(super) struct Store {
     pub(super) stored_at_ns: u64,
     /// Whether a candidate of ours stored it, rather than a person, a peer or a backup.
     pub(super) is_ours: bool,
+    /// The transitions of the latest record that a candidate of ours has stored, whatever became of it since.
+    pub(super) count: u32,
     /// Whether it can be understood.
     pub(super) is_readable: bool,
     /// The highest epoch that was ever stored.
@@ -40,6 +42,7 @@ impl Store {
             snapshots: keeps_snapshots.then(VecDeque::new),
             stored_at_ns: 0,
             is_ours: false,
+            count: 0,
             is_readable: true,
             epoch_max: 0,
         }
@@ -79,6 +82,9 @@ impl Store {
         let stored = answer.map_err(|error| Failure::from(&error))?;
         self.is_readable = true;
         self.note(&stored, now_ns, is_ours);
+        if is_ours {
+            self.count = stored.record.transitions;
+        }
         Ok(Some(stored))
     }
 
