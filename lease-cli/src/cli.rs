@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::exit::{Code, Failure};
 use crate::logging::{self, Color, LogFormat};
-use crate::{backend, delete, get, plot, run, watch};
+use crate::{advise, backend, delete, get, plot, run, simulate, watch};
 
 /// Run a command on exactly one of many replicas, and look after the leases that decide which
 #[derive(Debug, Parser)]
@@ -28,7 +28,7 @@ pub(crate) struct Global {
     pub(crate) output: Output,
     /// Log less: once for errors only, twice for nothing
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    quiet: u8,
+    pub(crate) quiet: u8,
     /// Log more: once for details, twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -64,6 +64,11 @@ enum Command {
     Watch(watch::Arguments),
     /// Draw who held the record when, from what `lease watch --record` has written
     Plot(plot::Arguments),
+    /// Play an election in virtual time, and see what durations make of crashes, partitions and slow servers
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(Box<simulate::Arguments>),
+    /// Find the durations that meet goals, and show by simulation that they do
+    Advise(advise::Arguments),
     /// Delete a lease
     Delete(delete::Arguments),
 }
@@ -104,6 +109,8 @@ fn execute(cli: Cli) -> Result<u8, Failure> {
             Command::Get(arguments) => get::get(&arguments, &global).await.map(|()| 0),
             Command::Watch(arguments) => watch::watch(&arguments, &global).await,
             Command::Plot(arguments) => plot::plot(&arguments, &global).map(|()| 0),
+            Command::Advise(arguments) => advise::advise(&arguments, &global),
+            Command::Simulate(arguments) => simulate::simulate(&arguments, &global),
             Command::Delete(arguments) => delete::delete(&arguments, &global).await.map(|()| 0),
         }
     });

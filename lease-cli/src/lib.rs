@@ -1,5 +1,6 @@
 //! The program `lease`, as a library for its own main and its own tests; it promises no API.
 
+mod advise;
 mod backend;
 pub mod child;
 mod cli;
@@ -16,6 +17,7 @@ mod recording;
 mod run;
 mod show;
 mod signals;
+mod simulate;
 mod watch;
 
 pub use cli::main;

@@ -27,13 +27,13 @@ pub(crate) struct Arguments {
 
 /// A file to draw into, which is overwritten.
 #[derive(Clone, Debug)]
-enum Target {
+pub(crate) enum Target {
     Svg(PathBuf),
     Html(PathBuf),
 }
 
 impl Target {
-    fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let path = PathBuf::from(text);
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("svg") => Ok(Self::Svg(path)),
@@ -46,6 +46,22 @@ impl Target {
         match self {
             Self::Svg(path) | Self::Html(path) => path,
         }
+    }
+
+    /// Draws what this kind of file holds: the pictures, or a page of them.
+    pub(crate) fn write(
+        &self,
+        pictures: Vec<Picture>,
+        page: impl FnOnce(Vec<Picture>) -> Report,
+    ) -> Result<(), Failure> {
+        let text = match self {
+            Self::Svg(_) => picture::svg(&pictures),
+            Self::Html(_) => picture::html(&page(pictures)),
+        };
+        fs::write(self.path(), text).map_err(|error| {
+            let what = format!("{} cannot be written: {error}", self.path().display());
+            Failure::new(Code::System, what).help("use another -O FILE")
+        })
     }
 }
 
@@ -67,14 +83,7 @@ pub(crate) fn plot(arguments: &Arguments, global: &Global) -> Result<(), Failure
     if same(target.path()).is_some_and(|path| Some(path) == same(&arguments.recording)) {
         return Err(Failure::new(Code::Usage, "the picture would overwrite the recording").help("use another -O FILE"));
     }
-    let text = match target {
-        Target::Svg(_) => picture::svg(&pictures),
-        Target::Html(_) => picture::html(&source.report(&leases, pictures)),
-    };
-    fs::write(target.path(), text).map_err(|error| {
-        let what = format!("{} cannot be written: {error}", target.path().display());
-        Failure::new(Code::System, what).help("use another -O FILE")
-    })
+    target.write(pictures, |pictures| source.report(&leases, pictures))
 }
 
 /// Where the pictures come from, in the words of their subtitles.
@@ -172,7 +181,7 @@ fn finding(lease: &Held) -> String {
 }
 
 /// How wide the terminal is; a file or a pipe gets what most people can read.
-fn terminal_width() -> usize {
+pub(crate) fn terminal_width() -> usize {
     let stdout = std::io::stdout();
     let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok()).flatten();
     size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(100)

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use lease_core::{
-    Constraints, HolderIdentity, LeaderElection, LockError, LockErrorKind, ResourceLock, Timing, Versioned, WatchLock,
+    Constraints, DurationError, HolderIdentity, LeaderElection, LockError, LockErrorKind, ResourceLock, Timing,
+    Versioned, WatchLock,
 };
 use rustix::process::Signal;
 
@@ -116,7 +117,7 @@ enum StopTimeout {
 }
 
 impl StopTimeout {
-    fn parse(text: &str) -> Result<Self, duration::DurationError> {
+    fn parse(text: &str) -> Result<Self, DurationError> {
         if text == "auto" { Ok(Self::Auto) } else { duration::parse(text).map(Self::Of) }
     }
 }

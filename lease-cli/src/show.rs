@@ -182,7 +182,8 @@ fn micros_between(from: Timestamp, to: Timestamp) -> i64 {
     to.unix_micros().saturating_sub(from.unix_micros())
 }
 
-fn columns(table: &[Vec<String>]) -> String {
+/// A table of texts, each column as wide as its widest.
+pub(crate) fn columns(table: &[Vec<String>]) -> String {
     let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..table[0].len()).map(width).collect();
     let line = |row: &Vec<String>| {

@@ -9,6 +9,8 @@
 //! a term is said before anything else in the same step.
 
 mod candidate;
+#[cfg(feature = "exploration")]
+mod canonical;
 mod event;
 mod explain;
 mod tenure;
@@ -19,6 +21,8 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
+#[cfg(feature = "exploration")]
+pub use self::canonical::Renaming;
 pub use self::event::*;
 pub use self::explain::Stance;
 use self::tenure::{Drain, Release, Stopping, Tenure};
@@ -294,10 +298,12 @@ impl Elector {
 
     fn succeeded(&mut self, now: Now, request: &Outstanding, reply: Option<Versioned>, actions: &mut Actions) {
         if let Some(found) = &reply {
-            if self.view.is_regress(found.revision) {
+            if self.view.is_regress(found.revision) || self.is_given_out_again(found) {
                 self.refuse(Some(Refusal::Regressed), actions);
                 self.view.saw(now.instant, found.clone(), &self.config.timing);
                 self.note_read(now.instant, request);
+                // Whoever refuses to lead must not come to lead by a write that is found later.
+                self.attempts.clear();
                 self.end_term(now.instant, Reason::Regressed, actions);
                 return;
             }
@@ -311,6 +317,13 @@ impl Elector {
             // Whoever ended the term has dropped its request.
             Phase::Stopping(_) | Phase::Stopped => {}
         }
+    }
+
+    /// R12: a write of ours is shown for the first time, at a revision that was seen before it. In a store that has lost
+    /// nothing it is above all that was, and so is its token.
+    fn is_given_out_again(&self, found: &Versioned) -> bool {
+        let known = self.view.seen().is_some_and(|seen| seen.record.renew_time == found.record.renew_time);
+        !known && self.attempt_shown(&found.record).is_some() && self.view.is_reached(found.revision)
     }
 
     fn failed(&mut self, now: Now, request: &Outstanding, failure: &Failure, actions: &mut Actions) {

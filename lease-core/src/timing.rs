@@ -2,11 +2,13 @@
 
 mod check;
 mod error;
+mod pretty;
 
 use std::fmt;
 use std::time::Duration;
 
-pub use self::error::{Pretty, Setting, TimingError, TimingFault, WayOut};
+pub use self::error::{Setting, TimingError, TimingFault, WayOut};
+pub use self::pretty::{DurationError, Pretty};
 use crate::lock::Constraints;
 
 /// Three durations, the bounds that go with them, and what follows from them.

@@ -1,9 +1,9 @@
 //! Plays seeds until one breaks an invariant or all have been played: the work behind `cargo xtask prove`.
 //!
-//! `prove [--families F,..] [--from N] [--seeds N] [--cpu-seconds N] [--threads N] [--out FILE]`. It exits 1 after a
-//! violation, with the shrunken run in the file. With a limit of processor time it stops at the first few seeds after
-//! it. Everything it prints is meant to be kept: figures of a run are worth nothing without the command. The last line
-//! is for programs.
+//! `prove [--families F,..] [--from N] [--seeds N] [--rule ours|client-go|client-go-releasing] [--cpu-seconds N]
+//! [--threads N] [--out FILE]`. It exits 1 after a violation, with the shrunken run in the file. With a limit of processor
+//! time it stops at the first few seeds after it. Everything it prints is meant to be kept: figures of a run are worth
+//! nothing without the command. The last line is for programs.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use lease_memory::sim::{Batch, BatchOutcome, Demands, Family, Finding, Replay, Seen, shrink};
+use lease_memory::sim::{Batch, BatchOutcome, Demands, Family, Finding, Replay, Rule, Seen, shrink};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
@@ -38,7 +38,7 @@ fn options() -> Result<Options, String> {
         let [name, value] = pair else { return Err(format!("{} has no value", pair[0])) };
         given.insert(name, value);
     }
-    let mut take = |name| given.remove(name);
+    let mut take = |name: &str| given.remove(name);
     let families = match take("--families") {
         None => Family::ALL.to_vec(),
         Some(list) => list.split(',').map(family).collect::<Result<_, _>>()?,
@@ -48,11 +48,17 @@ fn options() -> Result<Options, String> {
     let cpu_seconds = number(take("--cpu-seconds"))?.unwrap_or(f64::INFINITY);
     let threads = number(take("--threads"))?;
     let out = take("--out").unwrap_or("violation.json").to_owned();
+    let rule = match given.remove("--rule") {
+        None | Some("ours") => None,
+        Some("client-go") => Some(Rule::ClientGo { release_on_cancel: false }),
+        Some("client-go-releasing") => Some(Rule::ClientGo { release_on_cancel: true }),
+        Some(other) => return Err(format!("no rule {other}; there are ours, client-go and client-go-releasing")),
+    };
     match given.keys().next() {
         Some(unknown) => Err(format!(
-            "unknown option {unknown}; there are --families, --from, --seeds, --cpu-seconds, --threads and --out"
+            "unknown option {unknown}; there are --families, --from, --seeds, --rule, --cpu-seconds, --threads and --out"
         )),
-        None => Ok(Options { batch: Batch { families, from, seeds, threads }, cpu_seconds, out }),
+        None => Ok(Options { batch: Batch { families, from, seeds, rule, threads }, cpu_seconds, out }),
     }
 }
 
@@ -83,9 +89,16 @@ fn prove(options: &Options) -> Result<ExitCode, String> {
         "{years:.3} cluster-years in {wall:.1} s, {cpu:.1} s of processor time: {:.2} a minute of it",
         years * 60.0 / cpu
     );
+    let (excused, other): (Vec<_>, Vec<_>) = stats.overlaps.iter().partition(|overlap| overlap.excuse.is_some());
+    let longest = |overlaps: &[&lease_memory::sim::Overlap]| {
+        Duration::from_nanos(overlaps.iter().map(|overlap| overlap.span_ns()).max().unwrap_or(0))
+    };
     println!(
-        "{} overlaps, each with a broken assumption",
-        stats.overlaps.iter().filter(|overlap| overlap.excuse.is_some()).count()
+        "overlaps: {} with a broken assumption (longest {:.3?}), {} without (longest {:.3?})",
+        excused.len(),
+        longest(&excused),
+        other.len(),
+        longest(&other),
     );
     for seen in Seen::ALL {
         println!("  {:>9}  {}", stats.seen.get(seen.as_str()).copied().unwrap_or(0), seen.as_str());

@@ -48,6 +48,9 @@ struct Object {
     record: LeaseRecord,
     labels: Arc<Labels>,
     readable: bool,
+    /// What every reader of this version is given, made once.
+    version: Version,
+    attachment: Attachment,
 }
 
 pub(crate) type Labels = BTreeMap<String, String>;
@@ -261,14 +264,15 @@ impl State {
         if kept.is_some_and(|kept| kept.uid != object.uid) {
             return Err(conflict(format!("memory:{name} was deleted and made anew since version {}", seen.version)));
         }
-        if object.version() != seen.version {
+        if object.version != seen.version {
             return Err(conflict(format!(
                 "memory:{name} is at version {}, no longer at {}",
                 object.revision, seen.version
             )));
         }
         let labels = kept.map(|kept| kept.labels.clone()).unwrap_or_default();
-        let replacement = Object { record: record.clone(), labels, readable: true, ..*object };
+        let (version, attachment) = (object.version.clone(), object.attachment.clone());
+        let replacement = Object { record: record.clone(), labels, readable: true, version, attachment, ..*object };
         Ok(self.replace(name, replacement))
     }
 
@@ -276,7 +280,10 @@ impl State {
         self.data.revision += 1;
         self.data.uid_last += 1;
         let (uid, revision) = (self.data.uid_last, self.data.revision);
-        let object = Object { uid, revision, record, labels: Arc::default(), readable: true };
+        let (version, attachment) = (Version::new(""), Attachment::NONE);
+        let labels = Arc::default();
+        let mut object = Object { uid, revision, record, labels, readable: true, version, attachment };
+        object.note_version();
         let versioned = object.versioned();
         self.data.objects.insert(name.clone(), object);
         self.tell(name);
@@ -291,6 +298,7 @@ impl State {
         }
         self.data.revision += 1;
         object.revision = self.data.revision;
+        object.note_version();
         let versioned = object.versioned();
         *stored = object;
         self.tell(name);
@@ -307,16 +315,17 @@ impl State {
 }
 
 impl Object {
-    fn version(&self) -> Version {
-        Version::new(self.revision.to_string())
+    fn note_version(&mut self) {
+        self.version = Version::new(self.revision.to_string());
+        self.attachment = Attachment::new(Kept { uid: self.uid, labels: self.labels.clone() });
     }
 
     fn versioned(&self) -> Versioned {
         Versioned {
             record: if self.readable { self.record.clone() } else { LeaseRecord::default() },
-            version: self.version(),
+            version: self.version.clone(),
             revision: Some(self.revision),
-            attachment: Attachment::new(Kept { uid: self.uid, labels: self.labels.clone() }),
+            attachment: self.attachment.clone(),
         }
     }
 }

@@ -48,7 +48,9 @@ pub fn edges(metadata: &Metadata) -> Vec<Edge> {
     let names: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
     let mut edges = Vec::new();
     for member in &members {
-        for dependency in member.dependencies.iter().filter(|dependency| names.contains(dependency.name.as_str())) {
+        // A crate that depends on itself turns a feature on for its own tests.
+        let others = member.dependencies.iter().filter(|dependency| dependency.name != *member.name);
+        for dependency in others.filter(|dependency| names.contains(dependency.name.as_str())) {
             edges.push(Edge {
                 from: member.name.to_string(),
                 is_shipped: member.publish.as_ref().is_none_or(|registries| !registries.is_empty()),

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod compare;
 pub mod dependencies;
+pub mod prove;
 pub mod sabotage;
 pub mod test;
 pub mod tidy;

@@ -17,7 +17,7 @@ use self::table::Row;
 use crate::{Failure, cargo, root, tidy};
 
 /// Applies each sabotage in turn, or those whose names have one of `args` in them, and plays seeds until an invariant
-/// is violated. `--write` puts the table into [`DOCUMENT`].
+/// is violated. `--write` puts the table into `docs/proof.md`.
 ///
 /// # Errors
 /// What was found too late or not at all, or in the core as it is.

@@ -12,6 +12,7 @@ mod fleet;
 mod options;
 mod record;
 mod report;
+mod simulated;
 mod stats;
 mod steps;
 mod takeovers;
@@ -112,6 +113,7 @@ pub fn run(options: &Options) -> Result<(), CompareError> {
             Part::Cpu => usage::cpu(&rig)?,
             Part::Idle => usage::idle(&rig)?,
             Part::Edits => edits::run(&rig)?,
+            Part::Simulated => simulated::run(&rig)?,
         }
     }
     print!("{}", report::page(options, &facts::gather(), &rig.record.results()));

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::{CompareError, root};
 
 pub(super) const USAGE: &str = "usage: cargo xtask compare [OPTIONS]
-  --only PARTS   of steps,cpu,idle,graceful,crash,edits (idle: memory of a leader, requests of a standby)
+  --only PARTS   of steps,cpu,idle,graceful,crash,edits,simulated (idle: memory of a leader, requests of a standby)
   --samples N    handovers and crashes, each, for each peer [default: 100]
   --tries N      of each edit by hand, for each peer [default: 20]
   --quick        5 samples, 2 tries and short measurements of use, to see that all is well
@@ -19,6 +19,8 @@ pub struct Options {
     only: Vec<Part>,
     pub(super) samples: usize,
     pub(super) tries: usize,
+    /// How many seeds are played, each for hours, by each rule.
+    pub(super) seeds: u64,
     /// How long the processor time of renewals is measured.
     pub(super) cpu_window: Duration,
     /// How long a leader has led when its memory is read.
@@ -39,11 +41,13 @@ pub(super) enum Part {
     Cpu,
     Idle,
     Steps,
+    Simulated,
 }
 
 impl Part {
     /// In the order in which they run: those that need a quiet machine most come first.
-    const ALL: [Self; 6] = [Self::Steps, Self::Cpu, Self::Idle, Self::Graceful, Self::Crash, Self::Edits];
+    const ALL: [Self; 7] =
+        [Self::Steps, Self::Cpu, Self::Idle, Self::Graceful, Self::Crash, Self::Edits, Self::Simulated];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -53,6 +57,7 @@ impl Part {
             Self::Cpu => "cpu",
             Self::Idle => "idle",
             Self::Steps => "steps",
+            Self::Simulated => "simulated",
         }
     }
 }
@@ -74,6 +79,7 @@ impl Options {
             only: Part::ALL.to_vec(),
             samples: 100,
             tries: 20,
+            seeds: 4_000,
             cpu_window: Duration::from_mins(1),
             memory_after: Duration::from_secs(30),
             idle_window: Duration::from_secs(90),
@@ -105,7 +111,7 @@ impl Options {
     }
 
     fn be_quick(&mut self) {
-        (self.samples, self.tries) = (5, 2);
+        (self.samples, self.tries, self.seeds) = (5, 2, 200);
         self.cpu_window = Duration::from_secs(15);
         self.memory_after = Duration::from_secs(10);
         self.idle_window = Duration::from_secs(30);

@@ -17,6 +17,7 @@ use crate::record::{HandoverRequest, LeaseRecord, TermMark, Versioned};
 use crate::time::{Instant, Now, Timestamp};
 
 /// A term being held.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them combine")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tenure {
     pub(super) term: Term,
@@ -550,4 +551,4 @@ impl Elector {
 }
 
 /// A work that ends again and again is tried at most this many doublings of two retry periods apart.
-const FAILED_TERM_DOUBLINGS_MAX: u32 = 4;
+pub(super) const FAILED_TERM_DOUBLINGS_MAX: u32 = 4;

@@ -24,7 +24,7 @@ pub(super) struct View {
     /// How long the others of the last live record wait.
     live_wait: Duration,
     /// Until when a holder may still act whose record has vanished, whatever became of the name since.
-    vanished_until: Instant,
+    pub(super) vanished_until: Instant,
     /// The highest revision of any reply; hints do not count.
     pub(super) revision_max: Option<u128>,
     /// The highest epoch of any reply.
@@ -89,6 +89,11 @@ impl View {
     /// R12: whether this is older than what a reply has shown, so that, in a reply, the store has lost writes.
     pub(super) fn is_regress(&self, revision: Option<u128>) -> bool {
         matches!((revision, self.revision_max), (Some(revision), Some(max)) if revision < max)
+    }
+
+    /// R12: whether a reply has shown this revision, or a later one, already.
+    pub(super) fn is_reached(&self, revision: Option<u128>) -> bool {
+        matches!((revision, self.revision_max), (Some(revision), Some(max)) if revision <= max)
     }
 
     /// Whether a hint is older than what is known already.

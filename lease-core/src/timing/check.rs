@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use super::error::{Pretty, Setting, TimingError, TimingFault, WayOut};
+use super::error::{Setting, TimingError, TimingFault, WayOut};
 use super::{
-    LONGEST, PPM, RATE_ERROR_PPM_MAX, SHORTEST, STOP_MARGIN, Timing, TimingBuilder, saturating_nanos, scale_down,
+    LONGEST, PPM, Pretty, RATE_ERROR_PPM_MAX, SHORTEST, STOP_MARGIN, Timing, TimingBuilder, saturating_nanos,
+    scale_down,
 };
 
 impl TimingBuilder {

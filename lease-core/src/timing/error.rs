@@ -1,7 +1,8 @@
 //! Why durations cannot go together, and what to change: only values that go together with all the others.
 
 use std::fmt;
-use std::time::Duration;
+
+use super::Pretty;
 
 /// Durations that cannot go together: the fault, and the ways out of it.
 ///
@@ -204,27 +205,5 @@ impl fmt::Display for Joined<'_> {
             write!(f, "{}{way}", if index == 0 { "; use " } else { " or " })?;
         }
         Ok(())
-    }
-}
-
-/// A duration as people write it: `15s`, `1m30s`, `2.5s`, `500ms`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pretty(pub Duration);
-
-impl fmt::Display for Pretty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let duration = self.0;
-        if duration < Duration::from_mins(1) {
-            return write!(f, "{duration:?}");
-        }
-        let (hours, minutes) = (duration.as_secs() / 3600, duration.as_secs() / 60 % 60);
-        let rest = Duration::new(duration.as_secs() % 60, duration.subsec_nanos());
-        if hours > 0 {
-            write!(f, "{hours}h")?;
-        }
-        if minutes > 0 {
-            write!(f, "{minutes}m")?;
-        }
-        if rest.is_zero() { Ok(()) } else { write!(f, "{rest:?}") }
     }
 }

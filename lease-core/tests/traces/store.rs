@@ -67,8 +67,12 @@ impl Store {
         found.expect("a version that was stored").clone()
     }
 
-    /// Takes the whole store back to the state of this version.
+    /// Takes the whole store back to the state of this version; version 0 is before the first.
     pub(crate) fn roll_back(&mut self, version: &str) {
+        if version == "0" {
+            *self = Self { readable: true, ..Self::default() };
+            return;
+        }
         let past = self.past(version);
         self.revision = past.revision.expect("every version has a revision");
         self.history.retain(|stored| stored.revision <= past.revision);

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use super::{Demands, Family, Keep, Stats, Violation, run};
+use super::{Demands, Family, Keep, Rule, Stats, Violation, run};
 
 /// Which seeds to play.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Batch {
     pub from: u64,
     /// How many seeds.
     pub seeds: u64,
+    /// Whose rules all candidates follow; none for those that are drawn. Of peers nothing is demanded.
+    pub rule: Option<Rule>,
     /// On how many threads; none for one per processor.
     pub threads: Option<NonZeroUsize>,
 }
@@ -90,15 +92,19 @@ impl Batch {
         let count = self.families.len() as u64;
         let seed = self.from + job / count;
         let family = self.families[usize::try_from(job % count).unwrap_or(0)];
-        let schedule = family.draw(seed);
+        let mut schedule = family.draw(seed);
+        if let Some(rule) = self.rule {
+            schedule.nodes.iter_mut().for_each(|node| node.rule = rule);
+        }
+        let demands = Demands { liveness: self.rule.is_none_or(Rule::is_ours), ..Demands::ALL };
         let repeats = seed.is_multiple_of(REPEAT_EVERY);
         let keep = Keep { hash: repeats, ..Keep::default() };
-        let played = run(&schedule, Demands::ALL, keep).expect("what is drawn can be run");
+        let played = run(&schedule, demands, keep).expect("what is drawn can be run");
         let mut violation = played.violation;
         outcome.runs += 1;
         if repeats {
             outcome.repeated += 1;
-            let again = run(&schedule, Demands::ALL, keep).expect("it could be run a moment ago");
+            let again = run(&schedule, demands, keep).expect("it could be run a moment ago");
             if violation.is_none() && again.hash != played.hash {
                 let what = format!("played twice, it was {:x?} and then {:x?}", played.hash, again.hash);
                 violation = Some(Violation { invariant: "determinism", at_ns: 0, what });

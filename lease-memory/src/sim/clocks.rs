@@ -105,6 +105,11 @@ impl Clocks {
         self.boottime.true_time_after(local_ns)
     }
 
+    /// The same on the clock that stands still in suspend, as Go's timers.
+    pub(super) fn timer_without_suspend(&self, local_ns: u64) -> u64 {
+        self.raw.true_time_after(local_ns)
+    }
+
     /// The true time at which the first of the two shows this.
     pub(super) fn first_to_show(&self, local: Instant) -> u64 {
         let boottime = local.boottime_nanos().saturating_sub(self.boottime.local_ns);

@@ -22,14 +22,27 @@ pub enum Family {
     Rollbacks,
     /// Somebody who writes again and again without being a candidate, after the holder has gone.
     Strangers,
+    /// Candidates of ours beside some that follow client-go's rules.
+    Mixed,
     /// Hours with three candidates and, on average, something every hundred lease durations.
     Calendar,
+    /// The same with what every operator has seen: default durations, wall clocks that tick, crashes, restarts,
+    /// partitions, loss, delays, errors and pauses, and nobody who edits or freezes. For comparisons.
+    Ordinary,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Swarm, Self::Adversarial, Self::Edits, Self::Rollbacks, Self::Strangers, Self::Calendar];
+    pub const ALL: [Self; 8] = [
+        Self::Swarm,
+        Self::Adversarial,
+        Self::Edits,
+        Self::Rollbacks,
+        Self::Strangers,
+        Self::Mixed,
+        Self::Calendar,
+        Self::Ordinary,
+    ];
 
     /// The name on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -39,7 +52,9 @@ impl Family {
             Self::Edits => "edits",
             Self::Rollbacks => "rollbacks",
             Self::Strangers => "strangers",
+            Self::Mixed => "mixed",
             Self::Calendar => "calendar",
+            Self::Ordinary => "ordinary",
         }
     }
 
@@ -53,7 +68,9 @@ impl Family {
             Self::Edits => edits(&mut rng),
             Self::Rollbacks => rollbacks(&mut rng),
             Self::Strangers => strangers(&mut rng),
+            Self::Mixed => mixed(&mut rng),
             Self::Calendar => calendar(&mut rng),
+            Self::Ordinary => ordinary(&mut rng),
         }
     }
 }
@@ -225,32 +242,52 @@ fn rollbacks(rng: &mut Rng) -> Schedule {
 fn strangers(rng: &mut Rng) -> Schedule {
     let count = rng.usize(2..=3);
     let mut nodes = fleet(rng, count);
-    for node in &mut nodes {
+    for (index, node) in nodes.iter_mut().enumerate() {
         node.link = Link { request_ns: MILLISECOND, reply_ns: MILLISECOND, hint_ns: MILLISECOND, jitter_ns: 0 };
+        // The first one leads.
+        node.starts_at_ns = if index == 0 { 0 } else { 10 * SECOND };
     }
-    let lease_ns = nodes.iter().map(|node| node.timing.lease_ns).max().unwrap_or(0);
     let edit = if rng.bool() { Edit::Label } else { Edit::VoidRequest };
-    let from_ns = 60 * SECOND;
-    let mut faults = Vec::new();
-    for node in 0..nodes.len() {
-        // One after the other, until the last one leads: whoever holds is hit.
-        faults.push(fault(from_ns, What::Cut { node, way: Way::Both, for_ns: rng.u64(lease_ns..3 * lease_ns) }));
-    }
-    // For longer than any takeover takes, and never leaving the record alone for as long as anybody waits.
-    let timings: Vec<_> = nodes.iter().filter_map(|node| node.timing.timing().ok()).collect();
-    let bounds = Bounds::of(&timings, RHO_PPM.unsigned_abs());
-    let until_ns = from_ns + 3 * lease_ns + bounds.settle_ns + bounds.takeover_ns + lease_ns;
-    let shortest_ns = nodes.iter().map(|node| node.timing.lease_ns).min().unwrap_or(0);
-    let mut at_ns = from_ns;
-    while at_ns < until_ns {
-        at_ns += rng.u64(shortest_ns / 8..shortest_ns * 3 / 4);
+    let mut at_ns = rng.u64(60..75) * SECOND;
+    let mut faults = vec![fault(at_ns, What::Crash { node: 0, back_ns: None })];
+    for _ in 0..120 {
+        at_ns += rng.u64(300..1_500) * MILLISECOND;
         faults.push(fault(at_ns, What::Edit { edit }));
     }
     quiet_after(rng, nodes, faults, at_ns)
 }
 
+fn mixed(rng: &mut Rng) -> Schedule {
+    let count = rng.usize(2..=4);
+    let mut nodes = fleet(rng, count);
+    let peers = rng.usize(1..count);
+    for node in nodes.iter_mut().take(peers) {
+        // Lease durations of whole seconds, and no others: a peer truncates them, and loses its lease to that.
+        let (lease, renew, retry, tick) = PROFILES_MS[rng.usize(0..3)];
+        node.rule = Rule::ClientGo { release_on_cancel: rng.bool() };
+        node.tick_ns = tick * MILLISECOND;
+        let timing = &mut node.timing;
+        (timing.lease_ns, timing.renew_ns) = (lease * MILLISECOND, renew * MILLISECOND);
+        (timing.retry_ns, timing.unproven) = (retry * MILLISECOND, true);
+        node.watches = false;
+    }
+    for node in &mut nodes {
+        // Peers compare whole seconds.
+        node.tick_ns = node.tick_ns.max(SECOND);
+        node.timing.retry_ns = node.timing.retry_ns.max(SECOND);
+        node.timing.renew_ns = node.timing.renew_ns.max(3 * SECOND);
+        node.timing.lease_ns = node.timing.lease_ns.max(4 * SECOND);
+    }
+    let mix = Mix::draw(rng);
+    let end_ns = rng.u64(20..=120) * SECOND;
+    let gap_ns = [4 * SECOND, 15 * SECOND][rng.usize(0..2)];
+    let faults = mix.faults(rng, &nodes, 0..end_ns, gap_ns);
+    quiet_after(rng, nodes, faults, end_ns)
+}
+
 fn calendar(rng: &mut Rng) -> Schedule {
-    let nodes = fleet_of(rng, 3, 0..PROFILES_MS.len());
+    // The default durations, now and then beside candidates with others.
+    let nodes = fleet_of(rng, 3, 0..2);
     let lease_ns = nodes.iter().map(|node| node.timing.lease_ns).max().unwrap_or(0);
     let mix = Mix::draw(rng);
     let hours = rng.u64(4..=12);
@@ -260,6 +297,19 @@ fn calendar(rng: &mut Rng) -> Schedule {
         let at_ns = rng.u64(60..hours * 3_600) * SECOND;
         edit_at(rng, &nodes, at_ns, &mut faults);
     }
+    quiet_after(rng, nodes, faults, end_ns)
+}
+
+fn ordinary(rng: &mut Rng) -> Schedule {
+    let mut nodes = fleet_of(rng, 3, 0..1);
+    for node in &mut nodes {
+        node.clock.wall_step_us = 1;
+        // As `lease run` leaves it, and not the whole room.
+        node.timing.stop_ns = Some(node.timing.lease_ns / 4);
+    }
+    let mix = Mix { clocks: false, beyond: false, watches: false, ..Mix::draw(rng) };
+    let end_ns = 8 * 3_600 * SECOND;
+    let faults = mix.faults(rng, &nodes, 60 * SECOND..end_ns, 100 * nodes[0].timing.lease_ns);
     quiet_after(rng, nodes, faults, end_ns)
 }
 
@@ -515,7 +565,7 @@ fn any_edit(rng: &mut Rng, nodes: usize) -> Edit {
 fn quiet_after(rng: &mut Rng, nodes: Vec<Node>, mut faults: Vec<Fault>, end_ns: u64) -> Schedule {
     faults.sort_by_key(|fault| fault.at_ns);
     let last_ns = faults.iter().map(|fault| fault.at_ns + fault.what.span_ns()).max().unwrap_or(0).max(end_ns);
-    let timings: Vec<_> = nodes.iter().filter_map(|node| node.timing.timing().ok()).collect();
+    let timings: Vec<_> = nodes.iter().filter_map(|node| node.timing.timing_for(node.rule).ok()).collect();
     let bounds = Bounds::of(&timings, RHO_PPM.unsigned_abs());
     let until_ns = last_ns + bounds.settle_ns + 2 * bounds.takeover_ns + QUIET_NS;
     Schedule { nodes, says_not_found: rng.bool(), faults, until_ns }
@@ -535,9 +585,9 @@ const RHO_PPM: i32 = 10_000;
 const SLEW_PPM: i32 = 200_000;
 /// Lease, renew, retry and tick.
 const PROFILES_MS: [(u64, u64, u64, u64); 5] = [
-    (4_000, 2_500, 500, 1),
-    (4_000, 3_000, 1_000, 1_000),
-    (8_000, 5_000, 1_000, 1_000),
     (15_000, 10_000, 2_000, 1_000),
+    (8_000, 5_000, 1_000, 1_000),
+    (4_000, 3_000, 1_000, 1_000),
+    (4_000, 2_500, 500, 1),
     (3_000, 2_000, 600, 1),
 ];

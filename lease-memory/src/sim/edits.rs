@@ -117,7 +117,7 @@ impl World<'_> {
             })
             .collect();
         let creates = self.queue.iter().filter_map(|(at_ns, happening)| match happening {
-            Happening::Arrive { request, .. } if matches!(request.op, Op::Create(_)) => Some(at_ns),
+            Happening::Arrive { message, .. } if matches!(message.op, Op::Create(_)) => Some(at_ns),
             _ => None,
         });
         let under_way_until_ns = creates.max();

@@ -9,17 +9,16 @@ use super::network::Fate;
 use super::process::identity;
 use super::schedule::{Edit, What};
 use super::stats::Seen;
-use super::world::{Happening, World};
+use super::world::{Happening, Incoming, World};
 
 impl World<'_> {
     pub(super) fn befall(&mut self, what: &What) -> Result<(), Violation> {
         self.oracle.stats.faults += 1;
-        let until_ns = self.now_ns.saturating_add(what.span_ns()).saturating_add(self.settle_ns);
-        // Whoever changes what is neither renewal nor holder may do so for ever, and postpones nothing for long.
-        if !matches!(what, What::Edit { edit: Edit::Label | Edit::VoidRequest }) {
+        if let Some(settle_ns) = self.settles_after(what) {
+            let until_ns = self.now_ns.saturating_add(what.span_ns()).saturating_add(settle_ns);
             self.oracle.liveness.disturbed(until_ns);
         }
-        self.telling.say(self.now_ns, || format!("-- {what:?}"));
+        self.telling.say(self.now_ns, || super::words::fault(what));
         match *what {
             What::Crash { node, back_ns } => {
                 self.crash(node, back_ns);
@@ -77,6 +76,16 @@ impl World<'_> {
         }
     }
 
+    /// How long its consequences last beside what a takeover may take; none for what must not even postpone one.
+    fn settles_after(&self, what: &What) -> Option<u64> {
+        match what {
+            // R2: the bound has room for one wait that a label has begun anew; a request begins none.
+            What::Edit { edit: Edit::Label | Edit::VoidRequest } => None,
+            What::Crash { .. } => Some(0),
+            _ => Some(self.settle_ns),
+        }
+    }
+
     /// What befalls a link, the watch, or the store.
     fn befall_link(&mut self, what: &What) -> Result<(), Violation> {
         let now_ns = self.now_ns;
@@ -119,12 +128,9 @@ impl World<'_> {
         Ok(())
     }
 
-    /// An event for a machine, as its application or its watch brings it; nothing for a peer.
+    /// An event for a machine, as its application or its watch brings it; it means nothing to a peer.
     fn tell_machine(&mut self, node: usize, event: Event) -> Result<(), Violation> {
-        if !self.processes[node].spec.rule.is_ours() {
-            return Ok(());
-        }
-        self.deliver(node, self.processes[node].life, event)
+        self.deliver(node, self.processes[node].life, Incoming::Event(event))
     }
 
     fn crash(&mut self, node: usize, back_ns: Option<u64>) {
@@ -145,7 +151,10 @@ impl World<'_> {
             return Ok(());
         }
         self.processes[node].back_ns = back_ns;
-        self.deliver(node, self.processes[node].life, Event::Shutdown)
+        if self.processes[node].peer.is_some() {
+            return self.cancel_peer(node);
+        }
+        self.deliver(node, self.processes[node].life, Incoming::Event(Event::Shutdown))
     }
 
     /// The work of a leader ends by itself.
@@ -178,6 +187,8 @@ impl World<'_> {
         }
         process.paused_until_ns = Some(process.paused_until_ns.unwrap_or(0).max(until_ns));
         process.wake_at_ns = u64::MAX;
+        self.oracle.pauses(node, self.now_ns);
+        let process = &self.processes[node];
         if self.oracle.nodes[node].acts && u128::from(for_ns) > process.timing.lease_duration().as_nanos() {
             self.oracle.saw(Seen::LongPause);
         }
@@ -205,10 +216,16 @@ impl World<'_> {
         {
             self.step(node, Event::ExpirySeen { term })?;
         }
-        for event in inbox {
-            self.deliver(node, life, event)?;
+        for incoming in inbox {
+            self.deliver(node, life, incoming)?;
         }
-        if self.processes[node].is(life) { self.step(node, Event::Wake) } else { Ok(()) }
+        if !self.processes[node].is(life) {
+            return Ok(());
+        }
+        if self.processes[node].peer.is_some() && self.processes[node].is_cancelled {
+            self.cancel_peer(node)?;
+        }
+        self.wake(node)
     }
 
     /// Timers that were armed at another rate are armed anew: the machine's, and the one by which the work must stop.
@@ -219,7 +236,7 @@ impl World<'_> {
             self.queue.push(at_ns, Happening::WorkStops { node, life: process.life, term });
         }
         if self.processes[node].runs && self.processes[node].paused_until_ns.is_none() {
-            return self.step(node, Event::Wake);
+            return self.wake(node);
         }
         Ok(())
     }
@@ -265,8 +282,8 @@ impl World<'_> {
         let hint = self.store.current().filter(|_| self.store.is_readable).cloned().map(Hint::Changed);
         let hint = hint.unwrap_or(Hint::Deleted);
         self.queue.push(self.now_ns + after_ns, Happening::Tell { node, life, hint });
-        self.deliver(node, life, Event::WatchLost)?;
-        self.deliver(node, life, Event::WatchReady)
+        self.deliver(node, life, Incoming::Event(Event::WatchLost))?;
+        self.deliver(node, life, Incoming::Event(Event::WatchReady))
     }
 
     /// Untruths that cost nothing to tell.
@@ -292,7 +309,7 @@ impl World<'_> {
             (2, Some(old)) => Event::Hint(Hint::Changed(old.clone())),
             _ => Event::Hint(Hint::Deleted),
         };
-        self.deliver(node, life, event)
+        self.deliver(node, life, Incoming::Event(event))
     }
 
     fn roll_back(&mut self, writes: usize) {

@@ -26,6 +26,7 @@ pub(super) struct Work {
 }
 
 /// One candidate, since its process started.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them combine")]
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     pub(super) is_ours: bool,
@@ -33,6 +34,8 @@ pub(super) struct Judged {
     pub(super) acts: bool,
     /// Whether its work goes on beyond the time to stop, because it is paused or hangs: an assumption is broken.
     pub(super) is_late: bool,
+    /// Whether its process is stopped, so that it does nothing until it goes on.
+    pub(super) is_paused: bool,
     /// When it last went on after a pause: what it does at that moment it could not do before.
     pub(super) went_on_at_ns: Option<u64>,
     pub(super) work: Option<Work>,

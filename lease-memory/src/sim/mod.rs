@@ -10,29 +10,39 @@
 
 mod assumptions;
 mod batch;
+pub mod client_go;
 mod clocks;
 mod draw;
 mod edits;
 mod faults;
 mod invariants;
 mod judged;
+mod measure;
 mod network;
 mod oracle;
+mod peers;
 mod process;
 mod queue;
 mod replay;
+mod scenario;
 mod schedule;
 mod shrink;
 mod stats;
 mod store;
 mod telling;
+mod words;
 mod world;
 
 pub use assumptions::Excuse;
 pub use batch::{Batch, BatchOutcome, Finding};
 pub use draw::Family;
 pub use invariants::Violation;
+pub use measure::{Measure, Measured, SeedOverlap, percentile};
 pub use replay::{Replay, ReplayError};
+pub use scenario::{
+    Amount, Between, Event, Kind, Preset, RuleName, Scenario, ScenarioError, ScenarioFault, Setting, SettingError,
+    Span, Three, Who,
+};
 pub use schedule::*;
 pub use shrink::shrink;
 pub use stats::{Overlap, Seen, Stats};

@@ -23,6 +23,7 @@ use super::process::Process;
 use super::schedule::Rule;
 use super::stats::{Overlap, Seen, Stats};
 use super::store::Store;
+use super::world::Message;
 use crate::store::Labels;
 
 /// Everything that judges a run.
@@ -45,8 +46,7 @@ pub(super) struct Oracle {
 pub(super) struct Arrival<'a> {
     pub(super) node: usize,
     pub(super) life: u32,
-    pub(super) request: &'a Request,
-    pub(super) sent_at: Instant,
+    pub(super) request: &'a Message,
     /// The record before, where it could be understood.
     pub(super) before: Option<&'a LeaseRecord>,
     pub(super) labels: (Option<&'a Arc<Labels>>, Option<&'a Arc<Labels>>),
@@ -84,6 +84,7 @@ impl Oracle {
     /// The run is over.
     pub(super) fn end(&mut self, now_ns: u64) {
         self.stats.simulated_ns = now_ns;
+        self.stats.ended_leaderless = self.leaderless_since_ns.is_some();
         for overlap in self.open.drain(..) {
             self.stats.overlaps.push(Overlap { until_ns: now_ns, ..overlap });
         }
@@ -253,7 +254,10 @@ impl Oracle {
             if excuse.is_some() {
                 self.saw(Seen::ExcusedOverlap);
             }
-            self.open.push(Overlap { nodes: (other, node), from_ns: now_ns, until_ns: now_ns, excuse });
+            // Who is stopped does nothing, until he goes on.
+            if !self.nodes[other].is_paused {
+                self.open.push(Overlap { nodes: (other, node), from_ns: now_ns, until_ns: now_ns, excuse });
+            }
         }
         self.nodes[node].acts = true;
         if self.demands.exclusion { verdict } else { Ok(()) }
@@ -266,15 +270,19 @@ impl Oracle {
             return;
         }
         judged.is_late = false;
+        self.close_overlaps(node, now_ns);
+        if self.acting().next().is_none() {
+            self.leaderless_since_ns = Some(now_ns);
+        }
+    }
+
+    fn close_overlaps(&mut self, node: usize, now_ns: u64) {
         let (over, open): (Vec<Overlap>, Vec<Overlap>) =
             self.open.drain(..).partition(|overlap| overlap.nodes.0 == node || overlap.nodes.1 == node);
         self.open = open;
         // What begins and ends at one moment is none: who stops at a moment acts before it only.
         let over = over.into_iter().filter(|overlap| now_ns > overlap.from_ns);
         self.stats.overlaps.extend(over.map(|overlap| Overlap { until_ns: now_ns, ..overlap }));
-        if self.acting().next().is_none() {
-            self.leaderless_since_ns = Some(now_ns);
-        }
     }
 
     /// The work of a term acts on the fenced resource.
@@ -308,9 +316,24 @@ impl Oracle {
         Ok(())
     }
 
+    /// The process is stopped, and its work with it.
+    pub(super) fn pauses(&mut self, node: usize, now_ns: u64) {
+        self.nodes[node].is_paused = true;
+        self.close_overlaps(node, now_ns);
+    }
+
     /// A process that was stopped goes on in the middle of an act that was checked before.
     pub(super) fn goes_on(&mut self, node: usize, life: u32, now_ns: u64) -> Verdict {
-        self.nodes[node].went_on_at_ns = Some(now_ns);
+        let judged = &mut self.nodes[node];
+        judged.went_on_at_ns = Some(now_ns);
+        judged.is_paused = false;
+        if judged.acts {
+            let others: Vec<usize> = self.acting().filter(|other| *other != node).collect();
+            for other in others.into_iter().filter(|other| !self.nodes[*other].is_paused) {
+                let excuse = self.assumptions.excuse(node, other, now_ns).or(Some(Excuse::Late));
+                self.open.push(Overlap { nodes: (node, other), from_ns: now_ns, until_ns: now_ns, excuse });
+            }
+        }
         self.use_resource(node, life, now_ns)
     }
 
@@ -416,6 +439,14 @@ impl Oracle {
         }
     }
 
+    pub(super) fn count_request(&mut self, purpose: Purpose) {
+        if purpose == Purpose::Read {
+            self.stats.reads += 1;
+        } else {
+            self.stats.writes += 1;
+        }
+    }
+
     pub(super) fn sent(
         &mut self,
         node: usize,
@@ -425,11 +456,7 @@ impl Oracle {
         now_ns: u64,
     ) -> Verdict {
         let purpose = request.purpose;
-        if purpose == Purpose::Read {
-            self.stats.reads += 1;
-        } else {
-            self.stats.writes += 1;
-        }
+        self.count_request(purpose);
         let judged = &mut self.nodes[node];
         if purpose != Purpose::Read {
             judged.unresolved = Some(local);
@@ -455,7 +482,8 @@ impl Oracle {
 
     /// The store has applied a write of ours.
     pub(super) fn applied(&mut self, arrival: &Arrival<'_>, processes: &mut [Process]) -> Verdict {
-        let &Arrival { node, life, request, sent_at, before, now_ns, .. } = arrival;
+        let &Arrival { node, life, request, before, now_ns, .. } = arrival;
+        let sent_at = request.sent_at;
         let process = &mut processes[node];
         let lives = process.is(life);
         if lives {
@@ -477,7 +505,7 @@ impl Oracle {
         if request.purpose != Purpose::Acquire || !self.nodes[node].is_ours {
             return Ok(());
         }
-        rules::acquires(node, request, before)?;
+        rules::acquires(node, &request.op, before)?;
         if !arrival.was_ours || self.assumptions.is_rolled_back(now_ns) {
             return Ok(());
         }

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-use lease_core::{Config, Elector, Event, HolderIdentity, Instant, Now, Purpose, RequestId, Timestamp, Timing};
+use lease_core::{Config, Elector, HolderIdentity, Instant, Now, Purpose, RequestId, Timestamp, Timing};
 
 use super::clocks::Clocks;
 use super::network::{Network, mix};
+use super::peers::Peer;
 use super::schedule::{Node, Rule};
+use super::world::Incoming;
 
 /// A candidate's process, and the computer it runs on.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub(super) struct Process {
     pub(super) spec: Node,
     pub(super) timing: Timing,
     pub(super) elector: Elector,
+    /// The machine that runs in the place of ours, if it follows client-go's rules.
+    pub(super) peer: Option<Peer>,
     pub(super) clocks: Clocks,
     pub(super) network: Network,
     /// Counts the processes that ran here, so that what was meant for a former one is dropped.
@@ -29,7 +33,7 @@ pub(super) struct Process {
     pub(super) awaits: Option<(RequestId, Purpose)>,
     /// Until when it is stopped, and what has come for it meanwhile.
     pub(super) paused_until_ns: Option<u64>,
-    pub(super) inbox: VecDeque<Event>,
+    pub(super) inbox: VecDeque<Incoming>,
     /// Until when its computer sleeps, with one of its clocks, and until when it is frozen, with both.
     pub(super) sleeps_until_ns: u64,
     pub(super) frozen_until_ns: u64,
@@ -39,6 +43,8 @@ pub(super) struct Process {
     pub(super) starve_ns: u64,
     pub(super) hang_until_ns: u64,
     pub(super) hang_ns: u64,
+    /// Whether it was asked to end, which is all that a peer needs to be told twice.
+    pub(super) is_cancelled: bool,
     /// What to do once it has shut down: start again after so long, or never.
     pub(super) back_ns: Option<u64>,
 }
@@ -47,7 +53,7 @@ impl Process {
     /// # Errors
     /// When its durations cannot work.
     pub(super) fn new(index: usize, spec: &Node) -> Result<Self, lease_core::TimingError> {
-        let timing = spec.timing.timing()?;
+        let timing = spec.timing.timing_for(spec.rule)?;
         let mut clocks = Clocks::new(&spec.clock);
         let epoch = match spec.rule {
             Rule::Ours { epoch, .. } => epoch,
@@ -57,6 +63,7 @@ impl Process {
         Ok(Self {
             timing,
             elector,
+            peer: Peer::new(index, 0, spec),
             clocks,
             network: Network::new(spec.link, spec.seed),
             life: 0,
@@ -74,6 +81,7 @@ impl Process {
             starve_ns: 0,
             hang_until_ns: 0,
             hang_ns: 0,
+            is_cancelled: false,
             back_ns: None,
             spec: spec.clone(),
         })
@@ -84,12 +92,14 @@ impl Process {
         self.life += 1;
         self.runs = false;
         self.has_shut_down = false;
+        self.is_cancelled = false;
         self.wake_at_ns = u64::MAX;
         self.awaits = None;
         self.paused_until_ns = None;
         self.inbox.clear();
         let config = config(index, self.life, &self.spec, self.timing, self.epoch);
         self.elector = Elector::new(config, self.clocks.read(now_ns));
+        self.peer = Peer::new(index, self.life, &self.spec);
     }
 
     /// Whether its computer does nothing at all.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use lease_core::{Timing, TimingError};
 use serde::{Deserialize, Serialize};
 
+use super::client_go::Durations as PeerDurations;
 use super::clocks::stretch;
 
 /// One run: the candidates, and what befalls them.
@@ -122,6 +123,18 @@ impl Durations {
             // The whole room, so that the inequality is tried at its edge.
             None => builder.stop_timeout(builder.build()?.stop_timeout_max()).build(),
         }
+    }
+}
+
+impl Durations {
+    /// As the simulator reckons with them: a peer's are whatever client-go takes.
+    pub(super) fn timing_for(&self, rule: Rule) -> Result<Timing, TimingError> {
+        if rule.is_ours() { self.timing() } else { Self { unproven: true, ..*self }.timing() }
+    }
+
+    pub(super) fn for_peer(&self) -> PeerDurations {
+        let [lease, renew, retry] = [self.lease_ns, self.renew_ns, self.retry_ns].map(Duration::from_nanos);
+        PeerDurations::new(lease, renew, retry)
     }
 }
 
@@ -331,6 +344,11 @@ pub enum ScheduleError {
         /// Why.
         source: TimingError,
     },
+    /// client-go would not take the durations of a candidate.
+    #[error(
+        "candidate {0}: client-go takes a lease duration only above the renew deadline, and that only above 1.2 retry periods"
+    )]
+    PeerTiming(usize),
     /// A rate at which time would run backwards, or nearly stand still.
     #[error("candidate {node}: a clock error of {ppm} ppm is beyond ±{RATE_PPM_MAX} ppm")]
     Rate {
@@ -406,6 +424,8 @@ impl Schedule {
 pub(super) struct Bounds {
     /// A takeover, once everything is quiet.
     pub(super) takeover_ns: u64,
+    /// The wait for a record that is not renewed.
+    pub(super) wait_ns: u64,
     /// The act of somebody who does not know that he no longer may.
     pub(super) hold_ns: u64,
     /// The consequences of a disturbance, after the disturbance.
@@ -422,7 +442,8 @@ impl Bounds {
             + 2 * longest(Timing::lease_duration)
             + 34 * longest(Timing::retry_period)
             + hold_ns;
-        Self { takeover_ns: longest(Timing::crash_takeover_worst), hold_ns, settle_ns }
+        let wait_ns = stretch(longest(Timing::lease_duration), error_ppm.min(RATE_CREDIBLE_PPM));
+        Self { takeover_ns: longest(Timing::crash_takeover_worst), wait_ns, hold_ns, settle_ns }
     }
 }
 
@@ -431,8 +452,9 @@ const RATE_CREDIBLE_PPM: u32 = 100_000;
 
 impl Node {
     fn check(&self, index: usize) -> Result<(), ScheduleError> {
-        if self.rule.is_ours() {
-            self.timing.timing().map_err(|source| ScheduleError::Timing { node: index, source })?;
+        self.timing.timing_for(self.rule).map_err(|source| ScheduleError::Timing { node: index, source })?;
+        if !self.rule.is_ours() && !self.timing.for_peer().are_accepted() {
+            return Err(ScheduleError::PeerTiming(index));
         }
         check_rate(index, self.clock.boottime_ppm)?;
         check_rate(index, self.clock.raw_ppm)?;

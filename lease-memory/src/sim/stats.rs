@@ -16,6 +16,8 @@ pub struct Stats {
     /// Each time without anybody acting, from the end of one term to the start of the next; not the one before the
     /// first term.
     pub leaderless_ns: Vec<u64>,
+    /// Whether nobody acted at the end, although somebody had before; of many runs, whether that was so in any.
+    pub ended_leaderless: bool,
     /// How many writes were sent.
     pub writes: u64,
     /// How many reads were sent.
@@ -57,6 +59,7 @@ impl Stats {
         self.steps += other.steps;
         self.faults += other.faults;
         self.leaderless_ns.extend_from_slice(&other.leaderless_ns);
+        self.ended_leaderless |= other.ended_leaderless;
         self.writes += other.writes;
         self.reads += other.reads;
         self.terms += other.terms;

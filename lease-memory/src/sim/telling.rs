@@ -8,6 +8,7 @@ use lease_core::{Actions, HolderIdentity, Notice, Stance};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::invariants::letter;
+use super::words;
 
 /// Who acted and who held the record, when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,13 +67,13 @@ impl Telling {
         let Some(story) = &mut self.story else { return };
         let name = letter(node);
         let mut line = format!("{name}: {event}");
-        for notice in &actions.notices {
-            let _ = write!(line, "\n    {notice:?}");
+        for notice in actions.notices.iter().filter_map(words::notice) {
+            let _ = write!(line, "; {notice}");
         }
         if let Some(request) = &actions.request {
-            let _ = write!(line, "\n    sends a {} ({:?} to wait)", request.purpose, request.timeout);
+            let _ = write!(line, "; {}", words::sends(request.purpose));
         }
-        let _ = write!(line, "\n    {stance}");
+        let _ = write!(line, "; {stance}");
         story.push((now_ns, line));
     }
 

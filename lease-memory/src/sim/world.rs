@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use lease_core::{
-    Actions, Event, Failure, Hint, Instant, LockErrorKind, Notice, Op, Purpose, Request, RequestId, TermId, Versioned,
+    Actions, Event, Failure, Hint, Instant, LeaseRecord, LockErrorKind, Notice, Op, Purpose, Request, RequestId,
+    TermId, Versioned,
 };
 
 use super::assumptions::Assumptions;
@@ -31,13 +32,12 @@ pub(super) enum Happening {
     Arrive {
         node: usize,
         life: u32,
-        request: Request,
-        sent_at: Instant,
+        message: Box<Message>,
     },
     Reply {
         node: usize,
         life: u32,
-        id: RequestId,
+        id: MessageId,
         result: Result<Option<Versioned>, Failure>,
     },
     Tell {
@@ -70,6 +70,30 @@ pub(super) enum Happening {
     },
 }
 
+/// A request on its way.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) id: MessageId,
+    pub(super) purpose: Purpose,
+    pub(super) op: Op,
+    pub(super) sent_at: Instant,
+    pub(super) timeout: Duration,
+}
+
+/// How its sender knows the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MessageId {
+    Ours(RequestId),
+    Peer(u64),
+}
+
+/// Something that comes for a process.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Event(Event),
+    Reply(MessageId, Result<Option<Versioned>, Failure>),
+}
+
 /// One run, as far as it has come.
 pub(super) struct World<'a> {
     pub(super) schedule: &'a Schedule,
@@ -96,13 +120,16 @@ impl<'a> World<'a> {
         for (node, spec) in schedule.nodes.iter().enumerate() {
             processes.push(Process::new(node, spec).map_err(|source| ScheduleError::Timing { node, source })?);
         }
-        let errors_ppm = processes.iter().flat_map(|process| process.clocks.errors_ppm());
-        let error_ppm = errors_ppm.max().unwrap_or(0);
+        let errors = processes.iter().flat_map(|process| process.clocks.errors_ppm());
+        let error_ppm = errors.max().unwrap_or(0);
         let bounds = Bounds::of(&processes.iter().map(|process| process.timing).collect::<Vec<_>>(), error_ppm);
         let keeps_snapshots = schedule.faults.iter().any(|fault| matches!(fault.what, super::What::Rollback { .. }));
+        // R2: a stranger's label begins a wait anew, once.
+        let labels = |fault: &super::Fault| matches!(fault.what, super::What::Edit { edit: super::Edit::Label });
+        let anew_ns = if schedule.faults.iter().any(labels) { bounds.wait_ns } else { 0 };
         let assumptions = Assumptions::new(processes.len(), bounds.hold_ns);
         let rules = schedule.nodes.iter().map(|node| node.rule);
-        let oracle = Oracle::new(rules, assumptions, Liveness::new(bounds.takeover_ns), demands);
+        let oracle = Oracle::new(rules, assumptions, Liveness::new(bounds.takeover_ns + anew_ns), demands);
         let mut world = Self {
             schedule,
             now_ns: 0,
@@ -146,7 +173,7 @@ impl<'a> World<'a> {
                 self.handle(happening)?;
             } else {
                 self.processes[node].wake_at_ns = u64::MAX;
-                self.step(node, Event::Wake)?;
+                self.wake(node)?;
             }
         }
         self.now_ns = schedule.until_ns;
@@ -205,14 +232,17 @@ impl<'a> World<'a> {
                 }
                 self.processes[node].runs = true;
                 self.telling.say(self.now_ns, || format!("{}: starts", letter(node)));
+                if self.processes[node].peer.is_some() {
+                    return self.run_peer(node);
+                }
                 if self.processes[node].spec.watches {
                     self.step(node, Event::WatchReady)?;
                 }
                 self.step(node, Event::Wake)
             }
-            Happening::Arrive { node, life, request, sent_at } => self.arrive(node, life, &request, sent_at),
-            Happening::Reply { node, life, id, result } => self.reply(node, life, id, result),
-            Happening::Tell { node, life, hint } => self.deliver(node, life, Event::Hint(hint)),
+            Happening::Arrive { node, life, message } => self.arrive(node, life, &message),
+            Happening::Reply { node, life, id, result } => self.deliver(node, life, Incoming::Reply(id, result)),
+            Happening::Tell { node, life, hint } => self.deliver(node, life, Incoming::Event(Event::Hint(hint))),
             Happening::WorkStops { node, life, term } => self.work_stops(node, life, term),
             Happening::GoOn { node, life } => self.go_on(node, life),
             Happening::Rewatch { node, life } => self.rewatch(node, life),
@@ -223,29 +253,27 @@ impl<'a> World<'a> {
     }
 
     /// Brings an event to a process, or keeps it until the process goes on.
-    pub(super) fn deliver(&mut self, node: usize, life: u32, event: Event) -> Result<(), Violation> {
+    pub(super) fn deliver(&mut self, node: usize, life: u32, incoming: Incoming) -> Result<(), Violation> {
         let process = &mut self.processes[node];
         if !process.is(life) {
             return Ok(());
         }
         if process.paused_until_ns.is_some() {
-            process.inbox.push_back(event);
+            process.inbox.push_back(incoming);
             return Ok(());
         }
-        match event {
-            Event::Completed { request, result } => self.replied(node, request, result),
-            event => self.step(node, event),
+        match incoming {
+            Incoming::Reply(MessageId::Ours(id), result) => self.replied(node, id, result),
+            Incoming::Reply(MessageId::Peer(id), result) => self.peer_replied(node, id, result),
+            Incoming::Event(event) if process.peer.is_none() => self.step(node, event),
+            // What is meant for our machine means nothing to a peer.
+            Incoming::Event(_) => Ok(()),
         }
     }
 
-    fn reply(
-        &mut self,
-        node: usize,
-        life: u32,
-        id: RequestId,
-        result: Result<Option<Versioned>, Failure>,
-    ) -> Result<(), Violation> {
-        self.deliver(node, life, Event::Completed { request: id, result })
+    /// The time has come at which a process asked to be woken.
+    pub(super) fn wake(&mut self, node: usize) -> Result<(), Violation> {
+        if self.processes[node].peer.is_some() { self.wake_peer(node) } else { self.step(node, Event::Wake) }
     }
 
     /// A reply reaches the machine.
@@ -267,10 +295,10 @@ impl<'a> World<'a> {
     pub(super) fn step(&mut self, node: usize, event: Event) -> Result<(), Violation> {
         let process = &mut self.processes[node];
         let now = process.now(self.now_ns);
-        let event_text = self.telling.tells().then(|| format!("{event:?}"));
+        let event_text = self.telling.tells().then(|| super::words::event(&event));
         let event_code = event_code(&event);
         let is_hint = matches!(event, Event::Hint(_) | Event::WatchReady | Event::WatchLost);
-        let actions = process.elector.step(now, event);
+        let mut actions = process.elector.step(now, event);
         self.oracle.stats.steps += 1;
         self.telling.hash(self.now_ns, node, event_code, &actions);
         if let Some(event) = event_text {
@@ -288,7 +316,7 @@ impl<'a> World<'a> {
         }
         let verdict = self.oracle.stepped(node, &self.processes[node].elector, now.instant);
         self.judge(verdict)?;
-        self.carry_out(node, now.instant, actions)
+        self.carry_out(node, now.instant, &mut actions)
     }
 
     fn notice(&mut self, node: usize, local: Instant, notice: &Notice) -> Result<(), Violation> {
@@ -339,17 +367,21 @@ impl<'a> World<'a> {
                 }
                 self.queue.push(at_ns, Happening::WorkStops { node, life, term: *term });
             }
-            Notice::Finished => {
-                let back_ns = process.back_ns.take();
-                process.end(node, self.now_ns);
-                process.has_shut_down = true;
-                self.oracle.ended(node, self.now_ns);
-                if let Some(back_ns) = back_ns {
-                    let life = self.processes[node].life;
-                    self.queue.push(self.now_ns + back_ns, Happening::Start { node, life });
-                }
-            }
+            Notice::Finished => self.end_process(node),
             _ => {}
+        }
+    }
+
+    /// The process has ended as it was asked to, and another takes its place, if one shall.
+    pub(super) fn end_process(&mut self, node: usize) {
+        let process = &mut self.processes[node];
+        let back_ns = process.back_ns.take();
+        process.end(node, self.now_ns);
+        process.has_shut_down = true;
+        self.oracle.ended(node, self.now_ns);
+        if let Some(back_ns) = back_ns {
+            let life = self.processes[node].life;
+            self.queue.push(self.now_ns + back_ns, Happening::Start { node, life });
         }
     }
 
@@ -371,7 +403,7 @@ impl<'a> World<'a> {
         self.step(node, Event::Drained { term })
     }
 
-    fn carry_out(&mut self, node: usize, local: Instant, actions: Actions) -> Result<(), Violation> {
+    fn carry_out(&mut self, node: usize, local: Instant, actions: &mut Actions) -> Result<(), Violation> {
         let process = &mut self.processes[node];
         if actions.abandon {
             process.awaits = None;
@@ -384,7 +416,7 @@ impl<'a> World<'a> {
         } else {
             u64::MAX
         };
-        let Some(request) = actions.request else { return Ok(()) };
+        let Some(request) = actions.request.take() else { return Ok(()) };
         process.awaits = Some((request.id, request.purpose));
         let verdict = self.oracle.sent(node, process, &request, local, self.now_ns);
         self.judge(verdict)?;
@@ -399,26 +431,32 @@ impl<'a> World<'a> {
             );
             self.judge(verdict)?;
         }
-        let process = &mut self.processes[node];
-        if let Fate::Arrives(after_ns) = process.network.request(self.now_ns) {
-            let happening = Happening::Arrive { node, life: process.life, request, sent_at: local };
-            self.queue.push(self.now_ns + after_ns, happening);
-        }
+        let Request { id, purpose, op, timeout } = request;
+        self.send(node, Message { id: MessageId::Ours(id), purpose, op, sent_at: local, timeout });
         Ok(())
     }
 
+    /// A request sets out.
+    pub(super) fn send(&mut self, node: usize, message: Message) {
+        let process = &mut self.processes[node];
+        if let Fate::Arrives(after_ns) = process.network.request(self.now_ns) {
+            let happening = Happening::Arrive { node, life: process.life, message: Box::new(message) };
+            self.queue.push(self.now_ns + after_ns, happening);
+        }
+    }
+
     /// A request reaches the store, and its answer sets out.
-    fn arrive(&mut self, node: usize, life: u32, request: &Request, sent_at: Instant) -> Result<(), Violation> {
+    fn arrive(&mut self, node: usize, life: u32, message: &Message) -> Result<(), Violation> {
         let refused = self.processes[node].network.refused(self.now_ns);
         let is_applied = refused.as_ref().is_none_or(|refused| refused.is_applied);
-        let mut result = if is_applied { self.apply(node, life, request, sent_at)? } else { Ok(None) };
+        let mut result = if is_applied { self.apply(node, life, message)? } else { Ok(None) };
         if let Some(refused) = refused {
             result = Err(refused.failure);
         }
         let process = &mut self.processes[node];
         match process.network.reply(self.now_ns) {
             Fate::Arrives(after_ns) => {
-                let happening = Happening::Reply { node, life, id: request.id, result };
+                let happening = Happening::Reply { node, life, id: message.id, result };
                 self.queue.push(self.now_ns + after_ns, happening);
             }
             Fate::Lost => {}
@@ -430,20 +468,28 @@ impl<'a> World<'a> {
         &mut self,
         node: usize,
         life: u32,
-        request: &Request,
-        sent_at: Instant,
+        request: &Message,
     ) -> Result<Result<Option<Versioned>, Failure>, Violation> {
         let is_ours = self.processes[node].spec.rule.is_ours();
         if matches!(request.op, Op::Get) {
             return Ok(self.store.apply(&request.op, self.now_ns, is_ours));
         }
-        let before = self.store.current().map(|stored| stored.record.clone());
+        // A renewal is judged by little of what was there before, and there are a million of them.
+        let whole = request.purpose == Purpose::Acquire;
+        let before = self.store.current().map(|stored| {
+            let record = &stored.record;
+            if whole {
+                record.clone()
+            } else {
+                LeaseRecord { strategy: record.strategy.clone(), ..LeaseRecord::default() }
+            }
+        });
         let labels = self.store.labels().cloned();
         let (stored_at_ns, was_ours) = (self.store.stored_at_ns, self.store.is_ours);
         let was_readable = self.store.is_readable;
         let result = self.store.apply(&request.op, self.now_ns, is_ours);
         let process = &mut self.processes[node];
-        let is_late = process.is(life) && process.local(self.now_ns).since(sent_at) > request.timeout;
+        let is_late = process.is(life) && process.local(self.now_ns).since(request.sent_at) > request.timeout;
         if is_late {
             self.oracle.saw(if result.is_ok() { Seen::LateWriteApplied } else { Seen::LateWriteRefused });
         }
@@ -460,7 +506,6 @@ impl<'a> World<'a> {
             node,
             life,
             request,
-            sent_at,
             before: before.as_ref().filter(|_| was_readable),
             labels: (labels.as_ref(), self.store.labels()),
             stored_at_ns,
@@ -468,8 +513,10 @@ impl<'a> World<'a> {
             now_ns: self.now_ns,
             error_ppm: self.error_ppm,
         };
-        let verdict = self.oracle.applied(&arrival, &mut self.processes);
-        self.judge(verdict)?;
+        if is_ours {
+            let verdict = self.oracle.applied(&arrival, &mut self.processes);
+            self.judge(verdict)?;
+        }
         let version = &stored.version;
         self.telling.say(self.now_ns, || format!("{}: {} applied as version {version}", letter(node), request.purpose));
         self.telling.holds(stored.record.holder.as_ref(), self.now_ns);

@@ -1,6 +1,6 @@
 //! What has become of the sabotages: the table, and what is wrong with it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
@@ -117,7 +117,7 @@ pub(super) fn markdown(rows: &[Row]) -> String {
             }
             None => "nothing | | ".to_owned(),
         };
-        text.push_str(&format!("| {name} | {rule} | {what} | {found} | {cpu_seconds:.2} |\n"));
+        let _ = writeln!(text, "| {name} | {rule} | {what} | {found} | {cpu_seconds:.2} |");
     }
     text
 }

@@ -1,8 +1,6 @@
 //! Rules of the protocol that can be seen from outside and are no invariants of their own.
 
-use lease_core::{
-    Elector, Instant, LeaseRecord, Notice, Op, PhaseKind, Purpose, Reason, Request, Timestamp, Timing, Won,
-};
+use lease_core::{Elector, Instant, LeaseRecord, Notice, Op, PhaseKind, Purpose, Reason, Timestamp, Timing, Won};
 
 use super::{Verdict, letter};
 use crate::sim::clocks::unscale;
@@ -159,8 +157,8 @@ pub(in crate::sim) fn succeeds(
 }
 
 /// R7, R12: what an acquisition leaves in the record.
-pub(in crate::sim) fn acquires(node: usize, request: &Request, before: &LeaseRecord) -> Verdict {
-    let Op::Update { record, seen } = &request.op else { return Ok(()) };
+pub(in crate::sim) fn acquires(node: usize, op: &Op, before: &LeaseRecord) -> Verdict {
+    let Op::Update { record, seen } = op else { return Ok(()) };
     if record.epoch < before.epoch {
         return Err((EPOCH, format!("{} acquires a record of a higher epoch", letter(node))));
     }

@@ -1,0 +1,233 @@
+//! `lease advise`: from goals to the three durations, confirmed by simulation.
+//!
+//! The search goes by derived figures; what it finds is then played, and so is the next setting that would cost less,
+//! which has to be seen to miss a goal. Where no durations meet all goals, it says which of them stand against each
+//! other, and what would be reachable.
+
+mod confirm;
+mod goals;
+mod search;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use clap::ArgGroup;
+use lease_core::{Pretty, Timing};
+use lease_memory::sim::Three;
+use serde::Serialize;
+
+use self::confirm::Confirmed;
+use self::goals::{Goal, Goals};
+use self::search::{Candidate, Grid};
+use crate::cli::{Global, Output};
+use crate::exit::{Code, Failure};
+use crate::{duration, show};
+
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("goals").required(true).multiple(true)))]
+pub(crate) struct Arguments {
+    /// In 99 of 100 crashes somebody leads again within this time [default: as soon as the other goals allow]
+    #[arg(long, value_name = "DURATION", group = "goals", value_parser = duration::parse)]
+    failover_p99: Option<Duration>,
+    /// No leader is lost by an outage of the backend of this length [default: a fifth of the lease duration]
+    #[arg(long, value_name = "DURATION", group = "goals", value_parser = duration::parse)]
+    survive_outage: Option<Duration>,
+    /// How many writes a minute a leader makes at most [default: as few as the other goals allow; 30 without
+    /// --failover-p99]
+    #[arg(long, value_name = "NUMBER", group = "goals", value_parser = rate)]
+    max_writes_per_min: Option<f64>,
+    /// How many runs confirm each figure
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    runs: u64,
+    /// The seed of the first run
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+}
+
+pub(crate) fn advise(arguments: &Arguments, global: &Global) -> Result<u8, Failure> {
+    if global.output == Output::Name {
+        return Err(Failure::new(Code::Usage, "advice has no names to list").help("use -o table, json or yaml"));
+    }
+    let goals = Goals {
+        failover_p99: arguments.failover_p99,
+        outage: arguments.survive_outage,
+        writes_per_minute: arguments.max_writes_per_min,
+    };
+    let grid = Grid::of(&global.backend.backend)?;
+    if global.output == Output::Table {
+        show::print(&format!("goals: {goals}\n\n"))?;
+    }
+    let Some((advised, confirmed)) = first_confirmed(&grid, &goals, arguments)? else {
+        return Err(impossible(&grid, &goals));
+    };
+    let next = grid.next_cheaper(&goals, &advised);
+    let next = match next {
+        Some(next) => Some((next, Confirmed::of(&next, &goals, arguments.seed, arguments.runs)?)),
+        None => None,
+    };
+    let advice = Advice { goals, advised, confirmed, next };
+    match global.output {
+        Output::Json | Output::Yaml => show::print(&show::document(&advice.document(), global.output)?)?,
+        _ => show::print(&advice.text())?,
+    }
+    Ok(0)
+}
+
+/// The cheapest that meets all goals by its derived figures, and by simulation too.
+fn first_confirmed(
+    grid: &Grid,
+    goals: &Goals,
+    arguments: &Arguments,
+) -> Result<Option<(Candidate, Confirmed)>, Failure> {
+    for candidate in grid.best(goals).into_iter().take(TRIES_MAX) {
+        let confirmed = Confirmed::of(&candidate, goals, arguments.seed, arguments.runs)?;
+        if confirmed.missed(goals).is_none() {
+            return Ok(Some((candidate, confirmed)));
+        }
+    }
+    Ok(None)
+}
+
+/// Which goals stand against each other, and what each would have to be for the others to be met.
+fn impossible(grid: &Grid, goals: &Goals) -> Failure {
+    let ways: Vec<String> = goals
+        .given()
+        .into_iter()
+        .filter_map(|goal| grid.reachable(goals, goal).map(|value| goal.flag(value)))
+        .collect();
+    let what = format!("no durations meet all goals: {goals}");
+    let failure = Failure::new(Code::Configuration, what);
+    if ways.is_empty() {
+        return failure.help("leave out one of the goals: they stand against each other in pairs");
+    }
+    failure.help(format!("the nearest that can be met is {}", ways.join(", or ")))
+}
+
+struct Advice {
+    goals: Goals,
+    advised: Candidate,
+    confirmed: Confirmed,
+    /// What would cost less, and misses a goal.
+    next: Option<(Candidate, Confirmed)>,
+}
+
+impl Advice {
+    fn text(&self) -> String {
+        let Self { goals, advised, confirmed, .. } = self;
+        let mut table = vec![["", "GOAL", "DERIVED", "SIMULATED"].map(str::to_owned).to_vec()];
+        table.extend(Goal::ALL.iter().map(|goal| {
+            let derived = goal.shown(goal.derived(advised));
+            vec![goal.name().to_owned(), goals.wanted(*goal), derived, confirmed.told(*goal)]
+        }));
+        let mut text = format!("advice: {}\n\n{}\n", advised.three(), show::columns(&table));
+        let _ = writeln!(text, "{}\n", advised.timing);
+        if let Some((next, measured)) = &self.next {
+            let _ = writeln!(text, "{}\n", self.missed_by(next, measured));
+        }
+        let _ = writeln!(text, "{}", yaml(&advised.timing));
+        let _ = writeln!(text, "lease run NAME {} -- COMMAND", flags(&advised.timing));
+        text
+    }
+
+    /// Why the next one is not good enough.
+    fn missed_by(&self, next: &Candidate, measured: &Confirmed) -> String {
+        let kind = self.goals.next_is();
+        let writes = Goal::Writes.shown(Goal::Writes.derived(next));
+        let head = format!("next {kind}: {}, with {writes} writes a minute,", next.three());
+        match measured.missed(&self.goals) {
+            Some(goal) => {
+                format!("{head} misses {} ({}): {}", goal.name(), self.goals.wanted(goal), measured.told(goal))
+            }
+            // A worst case is seldom met by chance.
+            None => match self.goals.missed(next).first() {
+                Some(goal) => {
+                    let derived = goal.shown(goal.derived(next));
+                    format!("{head} misses {} ({}) in the worst case: {derived}", goal.name(), self.goals.wanted(*goal))
+                }
+                None => format!("{head} has no advantage"),
+            },
+        }
+    }
+
+    fn document(&self) -> Document {
+        let timing = &self.advised.timing;
+        Document {
+            lease_duration: Pretty(timing.lease_duration()).to_string(),
+            renew_deadline: Pretty(timing.renew_deadline()).to_string(),
+            retry_period: Pretty(timing.retry_period()).to_string(),
+            flags: flags(timing),
+            goals: Goal::ALL.iter().map(|goal| Figure::of(*goal, self)).collect(),
+            next: self.next.as_ref().map(|(next, measured)| Next {
+                setting: next.three().to_string(),
+                why_not: self.missed_by(next, measured),
+            }),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    lease_duration: String,
+    renew_deadline: String,
+    retry_period: String,
+    flags: String,
+    goals: Vec<Figure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<Next>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Figure {
+    goal: &'static str,
+    wanted: Option<f64>,
+    derived: f64,
+    simulated: f64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Next {
+    setting: String,
+    why_not: String,
+}
+
+impl Figure {
+    fn of(goal: Goal, advice: &Advice) -> Self {
+        Self {
+            goal: goal.name(),
+            wanted: advice.goals.value(goal),
+            derived: goal.derived(&advice.advised),
+            simulated: advice.confirmed.value(goal),
+        }
+    }
+}
+
+impl Candidate {
+    fn three(&self) -> Three {
+        let Self { timing } = self;
+        Three { lease: timing.lease_duration(), renew: timing.renew_deadline(), retry: timing.retry_period() }
+    }
+}
+
+fn yaml(timing: &Timing) -> String {
+    let [lease, renew, retry] = [timing.lease_duration(), timing.renew_deadline(), timing.retry_period()].map(Pretty);
+    format!("lease_duration: {lease}\nrenew_deadline: {renew}\nretry_period: {retry}\n")
+}
+
+fn flags(timing: &Timing) -> String {
+    let [lease, renew, retry] = [timing.lease_duration(), timing.renew_deadline(), timing.retry_period()].map(Pretty);
+    format!("--lease-duration {lease} --renew-deadline {renew} --retry-period {retry}")
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err(format!("{text:?} is no number above zero")),
+    }
+}
+
+/// The derived figures are close: what they promise and a simulation does not keep is off by a step or two.
+const TRIES_MAX: usize = 20;

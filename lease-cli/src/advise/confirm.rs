@@ -1,0 +1,93 @@
+//! Durations played: crashes for the failover, outages for what they survive, quiet for what they cost.
+
+use std::time::Duration;
+
+use lease_core::Pretty;
+use lease_memory::sim::{Measure, Measured, RuleName, Scenario, Setting};
+
+use super::goals::{Goal, Goals};
+use super::search::Candidate;
+use crate::exit::{Code, Failure};
+
+/// What a simulation has shown of one set of durations.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Confirmed {
+    failover_p99: Duration,
+    /// How long each outage was.
+    outage: Duration,
+    /// How many of them there were, and how many terms they have cost.
+    outages: u64,
+    lost: u64,
+    writes_per_minute: f64,
+}
+
+impl Confirmed {
+    pub(super) fn of(candidate: &Candidate, goals: &Goals, seed: u64, runs: u64) -> Result<Self, Failure> {
+        let timing = &candidate.timing;
+        let (lease, retry) = (timing.lease_duration(), timing.retry_period());
+        let outage = goals.outage.unwrap_or_else(|| timing.outage_survived());
+        // Late enough for everybody to have started, and at any moment between two renewals.
+        let from = Duration::from_mins(1) + 3 * retry;
+        let at = format!("at: {}..{}", Pretty(from), Pretty(from + retry));
+        let until = Pretty(from + retry + outage + 3 * lease + Duration::from_mins(1));
+        let crash = format!("until: {until}\nevents:\n  - {at}\n    what: crash\n    back: 5s..30s\n");
+        let cut = format!(
+            "until: {until}\nevents:\n  - {at}\n    what: partition\n    who: everybody\n    for: {}\n",
+            Pretty(outage)
+        );
+        let quiet = format!("until: {}\n", Pretty(QUIET.max(60 * retry)));
+        let play = |yaml: &str, runs| play(candidate, yaml, seed, runs);
+        let (crashes, outages, quiet) = (play(&crash, runs)?, play(&cut, runs)?, play(&quiet, QUIET_RUNS)?);
+        Ok(Self {
+            failover_p99: crashes.leaderless_percentile_ns(99).map_or(Duration::MAX, Duration::from_nanos),
+            outage,
+            outages: outages.runs,
+            lost: outages.stats.false_failovers,
+            writes_per_minute: quiet.writes_per_minute(),
+        })
+    }
+
+    /// The first goal that was seen not to be met.
+    pub(super) fn missed(&self, goals: &Goals) -> Option<Goal> {
+        goals.given().into_iter().find(|goal| match goal {
+            Goal::Failover => goals.failover_p99.is_some_and(|wanted| self.failover_p99 > wanted),
+            Goal::Outage => self.lost > 0,
+            Goal::Writes => goals.writes_per_minute.is_some_and(|wanted| self.writes_per_minute > wanted + SLACK),
+        })
+    }
+
+    pub(super) fn told(&self, goal: Goal) -> String {
+        match goal {
+            Goal::Failover => format!("{:.2}s", self.failover_p99.as_secs_f64()),
+            Goal::Outage => {
+                format!("{} of {} leaders lost by outages of {}", self.lost, self.outages, Pretty(self.outage))
+            }
+            Goal::Writes => format!("{:.1}", self.writes_per_minute),
+        }
+    }
+
+    /// As a number: seconds, or writes a minute. Of an outage, how long it was while no leader was lost, or zero.
+    pub(super) fn value(&self, goal: Goal) -> f64 {
+        match goal {
+            Goal::Failover => self.failover_p99.as_secs_f64(),
+            Goal::Outage if self.lost > 0 => 0.0,
+            Goal::Outage => self.outage.as_secs_f64(),
+            Goal::Writes => self.writes_per_minute,
+        }
+    }
+}
+
+fn play(candidate: &Candidate, yaml: &str, seed: u64, runs: u64) -> Result<Measured, Failure> {
+    let scenario = Scenario::from_yaml(yaml).map_err(|error| Failure::of(Code::System, &error))?;
+    let setting = Setting::new(candidate.three(), RuleName::Ours, false)
+        .map_err(|error| Failure::of(Code::Configuration, &error))?;
+    let measure = Measure { scenario: &scenario, settings: &[setting], seed, runs, threads: None };
+    let measured = measure.play(&|_| {}).map_err(|error| Failure::of(Code::System, &error))?;
+    measured.into_iter().next().ok_or_else(|| Failure::new(Code::System, "nothing was played"))
+}
+
+/// Cheap to play, and long enough for a steady rate.
+const QUIET: Duration = Duration::from_mins(30);
+const QUIET_RUNS: u64 = 20;
+/// The first acquisition is a write too.
+const SLACK: f64 = 0.1;

@@ -1,0 +1,136 @@
+//! What somebody wants of an election, and what a set of durations gives.
+
+use std::fmt;
+use std::time::Duration;
+
+use lease_core::Pretty;
+
+use super::search::Candidate;
+
+/// What is wanted; none for what nobody spoke of.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Goals {
+    pub(super) failover_p99: Option<Duration>,
+    pub(super) outage: Option<Duration>,
+    pub(super) writes_per_minute: Option<f64>,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    Failover,
+    Outage,
+    Writes,
+}
+
+impl Goal {
+    pub(super) const ALL: [Self; 3] = [Self::Failover, Self::Outage, Self::Writes];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Failover => "failover p99",
+            Self::Outage => "outage survived",
+            Self::Writes => "writes a minute",
+        }
+    }
+
+    /// In seconds, or writes a minute.
+    pub(super) fn derived(self, candidate: &Candidate) -> f64 {
+        let timing = &candidate.timing;
+        match self {
+            // A crash comes at any moment between two renewals, and in one of a hundred right after one.
+            Self::Failover => {
+                (timing.lease_duration() + TAKEOVER).as_secs_f64() - timing.retry_period().as_secs_f64() / 100.0
+            }
+            Self::Outage => timing.outage_survived().as_secs_f64(),
+            Self::Writes => 60.0 / timing.retry_period().as_secs_f64(),
+        }
+    }
+
+    /// Whether the value is as good as what is wanted.
+    pub(super) fn is_met(self, value: f64, wanted: f64) -> bool {
+        match self {
+            Self::Failover | Self::Writes => value <= wanted + TINY,
+            Self::Outage => value >= wanted - TINY,
+        }
+    }
+
+    pub(super) fn shown(self, value: f64) -> String {
+        match self {
+            Self::Writes => format!("{value:.1}"),
+            _ => Pretty(Duration::from_millis(millis(value))).to_string(),
+        }
+    }
+
+    /// The flag that asks for what can be had.
+    pub(super) fn flag(self, value: f64) -> String {
+        let tenths = (value * 10.0 - TINY).ceil() / 10.0;
+        match self {
+            Self::Failover => format!("--failover-p99 {}", self.shown(tenths)),
+            Self::Outage => format!("--survive-outage {}", self.shown(value)),
+            Self::Writes => format!("--max-writes-per-min {tenths}"),
+        }
+    }
+}
+
+impl Goals {
+    pub(super) fn value(&self, goal: Goal) -> Option<f64> {
+        match goal {
+            Goal::Failover => self.failover_p99.map(|goal| goal.as_secs_f64()),
+            Goal::Outage => self.outage.map(|goal| goal.as_secs_f64()),
+            Goal::Writes => self.writes_per_minute,
+        }
+    }
+
+    pub(super) fn given(&self) -> Vec<Goal> {
+        Goal::ALL.into_iter().filter(|goal| self.value(*goal).is_some()).collect()
+    }
+
+    /// Without one of them.
+    pub(super) fn without(self, goal: Goal) -> Self {
+        match goal {
+            Goal::Failover => Self { failover_p99: None, ..self },
+            Goal::Outage => Self { outage: None, ..self },
+            Goal::Writes => Self { writes_per_minute: None, ..self },
+        }
+    }
+
+    /// Those that the derived figures of a candidate do not meet.
+    pub(super) fn missed(&self, candidate: &Candidate) -> Vec<Goal> {
+        let is_missed =
+            |goal: &Goal| self.value(*goal).is_some_and(|wanted| !goal.is_met(goal.derived(candidate), wanted));
+        Goal::ALL.into_iter().filter(is_missed).collect()
+    }
+
+    pub(super) fn wanted(&self, goal: Goal) -> String {
+        let word = if goal == Goal::Outage { "at least" } else { "at most" };
+        self.value(goal).map_or_else(|| "-".to_owned(), |value| format!("{word} {}", goal.shown(value)))
+    }
+
+    /// What the next setting in the order of the search would save.
+    pub(super) fn next_is(&self) -> &'static str {
+        if self.failover_p99.is_some() { "cheaper" } else { "quicker" }
+    }
+}
+
+impl fmt::Display for Goals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given = self.given();
+        for (index, goal) in given.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{} {}", goal.name(), self.wanted(*goal))?;
+        }
+        Ok(())
+    }
+}
+
+fn millis(seconds: f64) -> u64 {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of milliseconds")]
+    let millis = (seconds * 1_000.0).round() as u64;
+    millis
+}
+
+/// From the end of the wait to the start of the next term: a read, a write and a wake.
+const TAKEOVER: Duration = Duration::from_millis(50);
+/// What sums of decimal fractions may be off by.
+const TINY: f64 = 1e-9;

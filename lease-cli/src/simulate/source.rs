@@ -1,0 +1,167 @@
+//! What is to be played, from a preset or a file and what the command line changes in it.
+
+use std::fs;
+use std::path::Path;
+
+use lease_core::Pretty;
+use lease_memory::sim::{RuleName, Scenario, ScheduleError, Setting, SettingError, Three};
+
+use super::{Arguments, PresetName, UNSAFE};
+use crate::exit::{Code, Failure};
+
+/// A scenario and how to play it.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The preset or the file.
+    pub(super) name: String,
+    pub(super) scenario: Scenario,
+    pub(super) settings: Vec<Setting>,
+    pub(super) seed: u64,
+    pub(super) runs: u64,
+    /// The arguments that play all of it again, without the seed and the number of runs.
+    all: String,
+    /// Those that all settings have in common.
+    base: String,
+}
+
+impl Plan {
+    pub(super) fn of(arguments: &Arguments) -> Result<Self, Failure> {
+        let (name, mut scenario) = match (arguments.preset, &arguments.scenario) {
+            (Some(PresetName::Scenario(preset)), _) => (preset.as_str().to_owned(), Scenario::preset(preset)),
+            (_, Some(path)) => (path.display().to_string(), read(path)?),
+            (_, None) => return Err(Failure::new(Code::Usage, "there is nothing to play")),
+        };
+        if let Some(nodes) = arguments.nodes {
+            scenario.nodes = usize::from(nodes);
+        }
+        if let Some(until) = arguments.until {
+            scenario.until = until;
+        }
+        if let Err((event, fault)) = scenario.check() {
+            let place = event.map_or_else(String::new, |index| format!(", event {}", index + 1));
+            return Err(Failure::new(Code::Configuration, format!("{name}{place}: {fault}"))
+                .help("change --until or --nodes, or the scenario"));
+        }
+        let settings = settings(arguments, &scenario)?;
+        let what = arguments.preset.map_or_else(|| quoted(&name), |preset| format!("--preset {}", preset.name()));
+        let mut rest = String::new();
+        rest.extend(arguments.nodes.map(|nodes| format!(" --nodes {nodes}")));
+        rest.extend(arguments.until.map(|until| format!(" --until {}", Pretty(until))));
+        let compare = given("--compare", &arguments.compare, Three::to_string);
+        let rule = given("--rule", &arguments.rule, |rule| RuleName::from(*rule).as_str().to_owned());
+        let safety = if arguments.unsafe_timing { " --unsafe-timing" } else { "" };
+        let all = format!("{what}{rest}{compare}{rule}{safety}");
+        Ok(Self {
+            name,
+            settings,
+            seed: arguments.seed.unwrap_or(scenario.seed),
+            runs: arguments.runs.unwrap_or(scenario.runs),
+            scenario,
+            all,
+            base: what + &rest,
+        })
+    }
+
+    pub(super) fn is_unsafe(&self) -> bool {
+        self.settings.iter().any(|setting| setting.is_unsafe)
+    }
+
+    /// What is played, in a line.
+    pub(super) fn heading(&self) -> String {
+        let Self { name, scenario, seed, runs, .. } = self;
+        let plural = |count: u64, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let candidates = plural(scenario.nodes as u64, "candidate");
+        let runs = plural(*runs, "run");
+        let label = if self.is_unsafe() { format!("{UNSAFE}: ") } else { String::new() };
+        format!(
+            "{label}{name}: {}; {candidates}, {runs} of {} each, from seed {seed}",
+            scenario.about,
+            Pretty(scenario.until)
+        )
+    }
+
+    /// The command that plays all of it again.
+    pub(super) fn command(&self) -> String {
+        format!("lease simulate {} --seed {} --runs {}", self.all, self.seed, self.runs)
+    }
+
+    /// The command that shows one run of one setting.
+    pub(super) fn command_of(&self, setting: &Setting, seed: u64) -> String {
+        let rule = if setting.name == self.scenario.rule {
+            String::new()
+        } else {
+            format!(" --rule {}", setting.name.as_str())
+        };
+        let safety = if setting.is_unsafe { " --unsafe-timing" } else { "" };
+        format!("lease simulate {} --compare {}{rule}{safety} --seed {seed} --runs 1", self.base, setting.three)
+    }
+}
+
+fn read(path: &Path) -> Result<Scenario, Failure> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::new(Code::Configuration, format!("scenario {shown} cannot be read: {error}"))
+            .help("name a file, or use --preset")
+    })?;
+    Scenario::from_yaml(&text).map_err(|error| {
+        let place = match (error.line, error.column) {
+            (Some(line), Some(column)) => format!(":{line}:{column}"),
+            _ => String::new(),
+        };
+        Failure::new(Code::Configuration, format!("{shown}{place}: {}", error.what))
+            .help("the keys of a scenario are described in docs/simulate.md")
+    })
+}
+
+/// Each of the durations with each of the rules.
+fn settings(arguments: &Arguments, scenario: &Scenario) -> Result<Vec<Setting>, Failure> {
+    let compared = if arguments.compare.is_empty() { &scenario.compare } else { &arguments.compare };
+    let mut rules: Vec<RuleName> = arguments.rule.iter().map(|rule| (*rule).into()).collect();
+    if rules.is_empty() {
+        rules.push(scenario.rule);
+    }
+    let mut settings: Vec<Setting> = Vec::new();
+    for three in compared {
+        for rule in &rules {
+            let setting = Setting::new(*three, *rule, arguments.unsafe_timing).map_err(|error| refused(&error))?;
+            if !settings.contains(&setting) {
+                settings.push(setting);
+            }
+        }
+    }
+    if settings.len() > SETTINGS_MAX {
+        let what = format!("{} settings are too many for a table and a picture", settings.len());
+        return Err(Failure::new(Code::Usage, what).help(format!("compare at most {SETTINGS_MAX}")));
+    }
+    Ok(settings)
+}
+
+fn refused(error: &SettingError) -> Failure {
+    let failure = Failure::new(Code::Configuration, error.to_string());
+    match error {
+        SettingError::Ours { .. } => failure.help("--unsafe-timing runs them all the same"),
+        SettingError::ClientGo { .. } => failure.help("client-go would refuse to start with them"),
+    }
+}
+
+pub(super) fn cannot_be_run(error: &ScheduleError) -> Failure {
+    Failure::of(Code::Configuration, error)
+}
+
+/// A flag with its values, as it was given; nothing when it was not.
+fn given<T>(flag: &str, values: &[T], shown: impl Fn(&T) -> String) -> String {
+    let values: Vec<String> = values.iter().map(shown).collect();
+    if values.is_empty() { String::new() } else { format!(" {flag} {}", values.join(",")) }
+}
+
+/// A file name as a shell takes it.
+pub(super) fn quoted(name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
+    if name.chars().all(is_plain) && !name.starts_with('-') {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', r"'\''"))
+    }
+}
+
+const SETTINGS_MAX: usize = 20;

@@ -1,0 +1,273 @@
+//! `lease simulate` and `lease advise` as programs: what they say, what they refuse, and how they end. No cluster.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+struct Place(TempDir);
+
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self(TempDir::new().expect("a directory"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        fs::write(self.path().join(name), text).expect("written");
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).expect("it was written")
+    }
+
+    fn lease(&self, line: &str) -> Said {
+        let mut lease = Command::new(env!("CARGO_BIN_EXE_lease"));
+        lease.env_clear().env("HOME", self.path()).current_dir(self.path()).stdin(Stdio::null());
+        let Output { status, stdout, stderr } = lease.args(line.split_whitespace()).output().expect("lease starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Said { code: status.code().expect("it ends by itself"), out: text(stdout), err: text(stderr) }
+    }
+
+    fn refused(&self, line: &str, code: i32, says: &[&str]) {
+        let said = self.lease(line);
+        assert_eq!(said.code, code, "{line}: {}", said.err);
+        assert_eq!(said.err.matches("error:").count(), 1, "{line}: {}", said.err);
+        for part in says {
+            assert!(said.err.contains(part), "{line} does not say {part:?}: {}", said.err);
+        }
+        assert!(!said.err.contains("panicked"), "{line}: {}", said.err);
+    }
+}
+
+const USAGE: i32 = 64;
+const DATA: i32 = 65;
+const CONFIGURATION: i32 = 78;
+
+#[test]
+fn one_seed_always_says_the_same() {
+    let place = Place::new();
+    let line = "simulate --preset partition --runs 20 --compare 15s/10s/2s,8s/5s/1s --rule ours,client-go";
+    let (one, other) = (place.lease(line), place.lease(line));
+    assert_eq!((one.out.as_str(), one.code), (other.out.as_str(), other.code));
+    for part in ["partition: the leader is cut off", "SETTING", "15s/10s/2s client-go", "8s/5s/1s", "acts"] {
+        assert!(one.out.contains(part), "{part:?} is not in: {}", one.out);
+    }
+    assert_eq!(one.err, "", "progress is for terminals");
+    assert_ne!(place.lease(&format!("{line} --seed 2")).out, one.out);
+}
+
+#[test]
+fn every_preset_says_that_no_two_act_at_once() {
+    let place = Place::new();
+    for preset in ["crash", "partition", "skew", "slow-api", "rolling-update"] {
+        let said = place.lease(&format!("simulate --preset {preset} --runs 20"));
+        assert_eq!(said.code, 0, "{preset}: {}{}", said.out, said.err);
+    }
+    let said = place.lease("simulate --preset swarm --runs 20");
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains("no violation"), "{}", said.out);
+    let said = place.lease("simulate --preset edits --seed 8812 -o json");
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains("\"origin\": \"seed 8812 of edits\""), "{}", said.out);
+}
+
+/// What client-go accepts and what the inequality refuses both show two leaders, and the exit code says so.
+#[test]
+fn two_leaders_are_exit_code_one() {
+    let place = Place::new();
+    let said = place.lease("simulate --preset partition --rule client-go --compare 15s/14s/2s --runs 20 -o json");
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    let document: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let setting = &document["settings"][0];
+    assert!(setting["overlapCount"].as_u64() > Some(0), "{document:#}");
+    assert_eq!(setting["overlaps"][0]["brokenAssumption"], serde_json::Value::Null);
+    let again = place.lease("simulate --preset partition --rule ours --compare 15s/14s/2s --runs 20");
+    assert_eq!(again.code, 0, "{}", again.out);
+}
+
+#[test]
+fn unsafe_timing_is_said_in_every_output() {
+    let place = Place::new();
+    let line = "simulate --preset partition --compare 15s/20s/2s --runs 5";
+    place.refused(line, CONFIGURATION, &["15s/20s/2s", "renew deadline 20s", "--unsafe-timing runs them all the same"]);
+    let line = format!("{line} --unsafe-timing");
+    let said = place.lease(&format!("{line} -O report.html --save run.json"));
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    let (first, rest) = said.out.split_once('\n').expect("several lines");
+    assert!(first.starts_with("UNSAFE TIMING: "), "{first}");
+    for line in rest.lines().filter(|line| line.contains("15s/20s/2s") && !line.contains("Drawn by")) {
+        assert!(line.contains("UNSAFE TIMING"), "{line}");
+    }
+    assert!(place.read("report.html").contains("<h1>UNSAFE TIMING: "));
+    for format in ["json", "yaml"] {
+        let said = place.lease(&format!("{line} -o {format}"));
+        assert!(said.out.contains("15s/20s/2s UNSAFE TIMING"), "{}", said.out);
+        assert!(said.out.contains("unsafeTiming\": true") || said.out.contains("unsafeTiming: true"), "{}", said.out);
+    }
+    place.lease(&format!("{line} -O picture.svg"));
+    assert!(place.read("picture.svg").contains("UNSAFE TIMING"));
+    place.refused("simulate --replay run.json", CONFIGURATION, &["run.json", "inequality", "--unsafe-timing"]);
+    let said = place.lease("simulate --replay run.json --unsafe-timing");
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert!(said.out.starts_with("UNSAFE TIMING: "), "{}", said.out);
+    assert!(said.out.contains("UNSAFE TIMING: violates mutual_exclusion"), "{}", said.out);
+    // Durations within the theorem are no more unsafe for the flag.
+    let said = place.lease("simulate --preset partition --runs 2 --unsafe-timing");
+    assert!(said.code == 0 && !said.out.contains("UNSAFE TIMING"), "{}", said.out);
+}
+
+#[test]
+fn a_replay_is_a_story_and_a_picture() {
+    let place = Place::new();
+    let said =
+        place.lease("simulate --preset partition --rule client-go --compare 15s/14s/2s --runs 5 --save run.json");
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    let said = place.lease("simulate --replay run.json -O run.svg");
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    for part in
+        ["of partition, 15s/14s/2s client-go", "a: starts", "; LEADS", "-- partition of a", "act at once", "█ acts"]
+    {
+        assert!(said.out.contains(part), "{part:?} is not in: {}", said.out);
+    }
+    assert!(place.read("run.svg").starts_with("<svg"));
+    place.lease("simulate --preset crash --runs 1 --save good.json");
+    let good = place.lease("simulate --replay good.json");
+    assert_eq!(good.code, 0, "{}{}", good.out, good.err);
+    assert!(good.out.contains("no two act at once"), "{}", good.out);
+}
+
+#[test]
+fn replay_files_that_cannot_be_trusted() {
+    let place = Place::new();
+    place.lease("simulate --preset crash --runs 1 --save run.json");
+    let text = place.read("run.json");
+    place.write("newer.json", text.replacen("\"format\": 1", "\"format\": 2", 1));
+    place.write("edited.json", text.replacen("\"watches\": true", "\"watches\": false", 1));
+    place.write("short.json", &text[..text.len() / 2]);
+    place.write("scenario.yaml", "until: 5m\n");
+    place.refused("simulate --replay newer.json", DATA, &["newer.json", "format 2", "not 1", "the version"]);
+    place.refused("simulate --replay edited.json", DATA, &["edited.json", "digest", "again from its seed"]);
+    place.refused("simulate --replay short.json", DATA, &["short.json", "not a replay file", "line"]);
+    place.refused("simulate --replay scenario.yaml", DATA, &["scenario.yaml", "not a replay file", "--save"]);
+    place.refused("simulate --replay none.json", CONFIGURATION, &["none.json", "cannot be read", "--save"]);
+}
+
+#[test]
+fn scenarios_that_cannot_be_played() {
+    let place = Place::new();
+    let event = |rest: &str| format!("until: 5m\nevents:\n  - at: 1m\n    what: {rest}");
+    let cases: &[(&str, String, &[&str])] = &[
+        ("unknown.yaml", "until: 5m\nnodse: 3\n".into(), &["unknown.yaml:2:", "nodse", "nodes", "docs/simulate.md"]),
+        ("zero.yaml", "nodes: 0\nuntil: 5m\n".into(), &["zero.yaml:1:", "1 to 7 candidates, not 0"]),
+        ("no-unit.yaml", "until: 5\n".into(), &["no-unit.yaml:1:", "no unit"]),
+        ("late.yaml", event("crash\n    times: 9\n    every: 1m\n"), &["late.yaml:3:", "9m", "ends at 5m"]),
+        ("useless.yaml", event("crash\n    extra: 1s\n"), &["useless.yaml:3:", "extra means nothing to crash"]),
+        ("missing.yaml", event("partition\n"), &["missing.yaml:3:", "partition needs for"]),
+        ("nobody.yaml", event("crash\n    who: g\n"), &["nobody.yaml:3:", "no candidate g", "a to c"]),
+        ("durations.yaml", "until: 5m\ncompare: [10s/10s/2s]\n".into(), &["10s/10s/2s", "--unsafe-timing"]),
+        ("list.yaml", "- a\n".into(), &["list.yaml"]),
+        ("empty.yaml", String::new(), &["empty.yaml"]),
+        ("broken.yaml", "until: [\n".into(), &["broken.yaml:"]),
+    ];
+    for (name, text, says) in cases {
+        place.write(name, text);
+        place.refused(&format!("simulate {name}"), CONFIGURATION, says);
+    }
+    place.refused("simulate none.yaml", CONFIGURATION, &["none.yaml", "No such file", "--preset"]);
+    place.write("binary.yaml", b"\xff\xfe");
+    place.refused("simulate binary.yaml", CONFIGURATION, &["binary.yaml", "cannot be read"]);
+}
+
+#[test]
+fn flags_that_cannot_work() {
+    let place = Place::new();
+    for (line, code, says) in [
+        ("simulate", USAGE, &["--preset"][..]),
+        ("simulate --preset nope", USAGE, &["nope", "crash", "rollbacks"]),
+        ("simulate --preset crash x.yaml", USAGE, &["cannot be used with"]),
+        ("simulate --preset crash --nodes 0", USAGE, &["--nodes", "1..=7"]),
+        ("simulate --preset crash --nodes 8", USAGE, &["--nodes", "1..=7"]),
+        ("simulate --preset crash --runs 0", USAGE, &["--runs"]),
+        ("simulate --preset crash --until 5", USAGE, &["--until", "no unit"]),
+        ("simulate --preset crash --until 0", CONFIGURATION, &["a run lasts 1s to"]),
+        ("simulate --preset crash --until 1m", CONFIGURATION, &["crash, event 1", "as late as 2m", "--until"]),
+        ("simulate --preset crash --compare 15s/10s", USAGE, &["15s/10s/2s"]),
+        ("simulate --preset crash --compare 15/10/2", USAGE, &["no unit"]),
+        (
+            "simulate --preset crash --compare 15s/14.9s/2s",
+            CONFIGURATION,
+            &["15s/14.9s/2s", "14.202s", "--unsafe-timing"],
+        ),
+        ("simulate --preset crash --compare 0s/0s/0s --unsafe-timing", CONFIGURATION, &["below 1ms"]),
+        ("simulate --preset crash --rule theirs", USAGE, &["theirs", "client-go"]),
+        ("simulate --preset crash --rule client-go --compare 10s/10s/2s", CONFIGURATION, &["10s/10s/2s", "client-go"]),
+        ("simulate --preset crash -O report.pdf", USAGE, &["report.pdf", ".svg", ".html"]),
+        ("simulate --preset crash --runs 1 -O none/r.svg", 71, &["none/r.svg", "cannot be written"]),
+        ("simulate --preset crash -o name", USAGE, &["no names"]),
+        ("simulate --preset edits --compare 8s/5s/1s", USAGE, &["--compare means nothing to preset edits"]),
+        ("simulate --preset edits --nodes 2", USAGE, &["--nodes means nothing to preset edits"]),
+        ("simulate --replay x.json --seed 3", USAGE, &["--replay", "--seed"]),
+        ("advise", USAGE, &["--failover-p99"]),
+        ("advise --failover-p99 15", USAGE, &["--failover-p99", "no unit"]),
+        ("advise --max-writes-per-min 0", USAGE, &["--max-writes-per-min", "above zero"]),
+        ("advise --failover-p99 9s --backend nope", USAGE, &["nope", "--backend k8s"]),
+    ] {
+        place.refused(line, code, says);
+    }
+}
+
+#[test]
+fn the_example_of_the_documentation_is_played() {
+    let guide =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/simulate.md")).expect("the guide");
+    let (_, after) = guide.split_once("```yaml\n").expect("an example");
+    let (example, _) = after.split_once("```").expect("its end");
+    let place = Place::new();
+    place.write("scenario.yaml", example);
+    let said = place.lease("simulate scenario.yaml --runs 5");
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+}
+
+#[test]
+fn advice_meets_its_goals_and_the_next_setting_does_not() {
+    let place = Place::new();
+    for (goals, says) in [
+        ("--failover-p99 15s", &["next cheaper", "misses"][..]),
+        ("--failover-p99 15s --survive-outage 4s", &["next cheaper", "misses failover p99"]),
+        ("--survive-outage 20s --max-writes-per-min 20", &["next quicker", "misses outage survived"]),
+    ] {
+        let said = place.lease(&format!("advise {goals} --runs 100"));
+        assert_eq!(said.code, 0, "{goals}: {}{}", said.out, said.err);
+        for part in says.iter().chain(&["lease_duration: ", "lease run NAME --lease-duration "]) {
+            assert!(said.out.contains(part), "{goals}: {part:?} is not in: {}", said.out);
+        }
+        let flags = said.out.lines().find_map(|line| line.strip_prefix("lease run NAME ")).expect("flags");
+        // What is to be pasted is what the program takes: the refusal is about the kubeconfig, and nothing else.
+        let refused = place.lease(&format!("run db {}", flags.replace("COMMAND", "true")));
+        assert!(refused.err.contains("kubeconfig") && refused.err.matches("error:").count() == 1, "{}", refused.err);
+    }
+}
+
+#[test]
+fn goals_that_stand_against_each_other() {
+    let place = Place::new();
+    let line = "advise --failover-p99 5s --survive-outage 20s --runs 10";
+    let said = place.lease(line);
+    assert_eq!(said.code, CONFIGURATION, "{}{}", said.out, said.err);
+    assert!(said.err.contains("failover p99 at most 5s, outage survived at least 20s"), "{}", said.err);
+    let nearest = said.err.split("--failover-p99 ").nth(1).and_then(|rest| rest.split(',').next()).expect("a way out");
+    let said = place.lease(&format!("advise --failover-p99 {nearest} --survive-outage 20s --runs 10"));
+    assert_eq!(said.code, 0, "the nearest that was named: {}{}", said.out, said.err);
+    place.refused("advise --failover-p99 1s", CONFIGURATION, &["no durations", "--failover-p99 4"]);
+}

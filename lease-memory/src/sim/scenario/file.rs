@@ -1,0 +1,82 @@
+//! A scenario as a file: read strictly, and every refusal says where.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+use serde_saphyr::Spanned;
+
+use super::{RATE_PPM_MAX, RUNS_MAX, SETTINGS_MAX, Scenario, ScenarioFault, Span, Three, UNTIL_MAX, UNTIL_MIN};
+use crate::sim::schedule::NODES_MAX;
+
+/// A file that is no scenario.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct ScenarioError {
+    /// The line, from 1 on; none when it is about the whole.
+    pub line: Option<u64>,
+    /// The column.
+    pub column: Option<u64>,
+    /// What is wrong there.
+    pub what: String,
+}
+
+/// Where the events are.
+#[derive(Deserialize)]
+struct Places {
+    #[serde(default)]
+    events: Vec<Spanned<de::IgnoredAny>>,
+}
+
+pub(super) fn read(text: &str) -> Result<Scenario, ScenarioError> {
+    let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| refusal(&error))?;
+    let Err((event, fault)) = scenario.check() else { return Ok(scenario) };
+    let place = event.and_then(|index| {
+        let places: Places = serde_saphyr::from_str(text).ok()?;
+        places.events.get(index).map(|event| (event.defined.line(), event.defined.column()))
+    });
+    Err(ScenarioError { line: place.map(|place| place.0), column: place.map(|place| place.1), what: fault.to_string() })
+}
+
+/// What the parser says, in one line and without the text around it.
+fn refusal(error: &serde_saphyr::Error) -> ScenarioError {
+    let place = error.location().filter(|place| place.line() > 0);
+    let said = error.without_snippet().to_string();
+    let first = said.lines().next().unwrap_or_default();
+    ScenarioError {
+        line: place.map(|place| place.line()),
+        column: place.map(|place| place.column()),
+        what: first.to_owned(),
+    }
+}
+
+pub(super) fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let nodes = usize::deserialize(deserializer)?;
+    demand((1..=NODES_MAX).contains(&nodes), nodes, ScenarioFault::Nodes(nodes))
+}
+
+pub(super) fn until<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let Span(until) = Span::deserialize(deserializer)?;
+    demand((UNTIL_MIN..=UNTIL_MAX).contains(&until), until, ScenarioFault::Until(until))
+}
+
+pub(super) fn runs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let runs = u64::deserialize(deserializer)?;
+    demand((1..=RUNS_MAX).contains(&runs), runs, ScenarioFault::Runs(runs))
+}
+
+pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let ppm = u32::deserialize(deserializer)?;
+    demand(ppm <= RATE_PPM_MAX.unsigned_abs(), ppm, ScenarioFault::Rate(ppm))
+}
+
+pub(super) fn compare<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Three>, D::Error> {
+    let compared = Vec::<Three>::deserialize(deserializer)?;
+    let count = compared.len();
+    demand((1..=SETTINGS_MAX).contains(&count), compared, ScenarioFault::Settings(count))
+}
+
+/// The value, or the fault at the place where the value is.
+fn demand<T, E: de::Error>(is_met: bool, value: T, fault: ScenarioFault) -> Result<T, E> {
+    if is_met { Ok(value) } else { Err(E::custom(fault)) }
+}
