@@ -32,6 +32,9 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     if sabotages.is_empty() {
         return Err(Failure::Findings(vec!["no sabotage has such a name".to_owned()]));
     }
+    if writes && !wanted.is_empty() {
+        return Err(Failure::Findings(vec!["only all of them together are written down".to_owned()]));
+    }
     let yard = Yard::lay_out()?;
     let mut rows = Vec::new();
     for sabotage in &sabotages {
@@ -40,6 +43,9 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
         rows.push(row);
     }
     let mut findings = table::findings(&rows);
+    if wanted.is_empty() {
+        findings.extend(table::slow_on_the_whole(&rows));
+    }
     findings.extend(yard.try_none(&rows)?);
     println!("\n{}", table::summary(&rows));
     if writes {

@@ -45,6 +45,8 @@ pub(super) struct Assumptions {
     ignorant_until_ns: Vec<u64>,
     /// When the window after the latest edit ends, in which a fresh process is ignorant.
     window_ends_ns: u64,
+    /// Whether the epoch was taken away with the record that it is stored beside.
+    epoch_lost: bool,
 }
 
 impl Assumptions {
@@ -58,6 +60,7 @@ impl Assumptions {
             frozen_until_ns: vec![0; nodes],
             ignorant_until_ns: vec![0; nodes],
             window_ends_ns: 0,
+            epoch_lost: false,
         }
     }
 
@@ -87,6 +90,15 @@ impl Assumptions {
     /// Whether the store has lost writes, and nobody has raised the epoch since.
     pub(super) fn is_rolled_back(&self, now_ns: u64) -> bool {
         self.rolled_back || now_ns < self.rolled_back_until_ns
+    }
+
+    /// Whether somebody with a lower epoch than another had cannot know of that.
+    pub(super) fn is_epoch_lost(&self) -> bool {
+        self.epoch_lost
+    }
+
+    pub(super) fn epoch_lost(&mut self) {
+        self.epoch_lost = true;
     }
 
     /// A clock is beyond its bound, until then.

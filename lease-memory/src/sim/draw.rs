@@ -169,7 +169,18 @@ fn edits(rng: &mut Rng) -> Schedule {
 
 /// An edit, of which the holder may not hear for a while, and after which somebody may start afresh.
 fn edit_at(rng: &mut Rng, nodes: &[Node], at_ns: u64, faults: &mut Vec<Fault>) {
-    let edit = any_edit(rng, nodes.len());
+    let mut edit = any_edit(rng, nodes.len());
+    if let Edit::Restore(writes_ago) = &mut edit
+        && rng.bool()
+    {
+        // What somebody has seen last who was cut off since then, for about as long as he waits.
+        let node = rng.usize(0..nodes.len());
+        let Durations { lease_ns, retry_ns, .. } = nodes[node].timing;
+        let before_ns = rng.u64(lease_ns..2 * lease_ns).min(at_ns);
+        *writes_ago = usize::try_from(before_ns / retry_ns).unwrap_or(0) + rng.usize(0..2);
+        let for_ns = before_ns + rng.u64(0..retry_ns);
+        faults.push(fault(at_ns - before_ns, What::Cut { node, way: Way::Both, for_ns }));
+    }
     faults.push(fault(at_ns, What::Edit { edit }));
     if edit == Edit::Strategy {
         faults.push(fault(at_ns + rng.u64(0..60 * SECOND), What::Edit { edit: Edit::NoStrategy }));
@@ -220,6 +231,10 @@ fn rollbacks(rng: &mut Rng) -> Schedule {
     faults.push(fault(at_ns, What::Rollback { writes: rng.usize(1..7) }));
     if rng.bool() {
         faults.push(fault(at_ns + rng.u64(0..60) * SECOND, What::RaiseEpoch));
+    }
+    if rng.u8(0..4) == 0 {
+        // The epoch is stored beside the record, and gone with it.
+        faults.push(fault(rng.u64(10..90) * SECOND, What::Edit { edit: Edit::Delete }));
     }
     quiet_after(rng, nodes, faults, end_ns)
 }
@@ -489,7 +504,8 @@ fn delay(rng: &mut Rng, node: usize, timing: &Durations) -> What {
 }
 
 fn refuse(rng: &mut Rng, node: usize, timing: &Durations) -> What {
-    let pattern = [u64::MAX, rng.u64(..), rng.u64(..) & rng.u64(..)][rng.usize(0..3)];
+    // The last one lets a candidate's reads through and not its writes, or the other way round.
+    let pattern = [u64::MAX, rng.u64(..), rng.u64(..) & rng.u64(..), u64::MAX / 3][rng.usize(0..4)];
     let retry_after_ns = (rng.u8(0..4) == 0).then(|| rng.u64(0..20_000) * MILLISECOND);
     let for_ns = rng.u64(0..2 * timing.lease_ns);
     What::Refuse { node, for_ns, refusal: refusal(rng), pattern, retry_after_ns }

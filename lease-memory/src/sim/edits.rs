@@ -31,6 +31,7 @@ impl World<'_> {
         }
         let Some(record) = self.edited(edit, &stored) else { return };
         self.note_who_knows(edit, &stored, Some(&record));
+        self.store.is_restored |= matches!(edit, Edit::Restore(_));
         if let Some(put) = self.store.edit(self.now_ns, |current| *current = record) {
             self.telling.holds(put.record.holder.as_ref(), self.now_ns);
             self.tell_watchers(&Hint::Changed(put));
@@ -85,10 +86,16 @@ impl World<'_> {
     /// A process that never saw the holder, and a create under way, cannot know better. One that knows saw a holder,
     /// and waits for as long as the present one asks for, by itself or because it saw this term.
     fn note_who_knows(&mut self, edit: Edit, stored: &Versioned, changed: Option<&LeaseRecord>) {
+        if changed.map_or(0, |record| record.epoch) < self.store.epoch_max {
+            self.oracle.assumptions.epoch_lost();
+        }
         let asked = stored.record.lease_duration;
         let transitions = stored.record.transitions;
         let restores_release = changed.is_some_and(|record| record.released.is_some());
         let latest = self.store.count.max(transitions);
+        // A count that rises says to everybody that somebody has acquired, so that the wait for the one before is over.
+        let deceives = changed
+            .is_some_and(|record| record.transitions > latest && (restores_release || record.lease_duration < asked));
         let was_held = stored.record.holder.is_some();
         let informed: Vec<bool> = self
             .processes
@@ -106,7 +113,7 @@ impl World<'_> {
                         .into_iter()
                         .any(|(count, duration)| asked <= own || count == transitions && asked <= duration);
                 // An older term's release is believed by whoever saw nothing since that term.
-                knows && process.runs && (!restores_release || seen.record.transitions >= latest)
+                knows && process.runs && !deceives && (!restores_release || seen.record.transitions >= latest)
             })
             .collect();
         let creates = self.queue.iter().filter_map(|(at_ns, happening)| match happening {
@@ -114,7 +121,12 @@ impl World<'_> {
             _ => None,
         });
         let under_way_until_ns = creates.max();
-        if matches!(edit, Edit::Label | Edit::Request | Edit::VoidRequest) {
+        if matches!(edit, Edit::Request | Edit::VoidRequest) {
+            // By itself it is no change of the record; beside one that was put back it hides that it was.
+            if self.store.is_restored {
+                let nobody = vec![false; informed.len()];
+                self.oracle.assumptions.edited(&nobody, under_way_until_ns, self.now_ns);
+            }
             return;
         }
         self.oracle.assumptions.edited(&informed, under_way_until_ns, self.now_ns);

@@ -47,6 +47,8 @@ pub(super) struct Judged {
     pub(super) applied: Vec<Instant>,
     /// When it sent the write whose outcome it does not know yet.
     pub(super) unresolved: Option<Instant>,
+    /// Whether that write was an acquisition.
+    pub(super) acquires: bool,
     pub(super) requests: RequestRate,
     pub(super) spinning: Spinning,
     /// When it gave a term up.
@@ -59,8 +61,9 @@ pub(super) struct Judged {
     pub(super) created_at_ns: u64,
     /// The count and the duration of the held record that its latest answer has shown: what a watch tells ends no wait.
     pub(super) answered: Option<(u32, Duration)>,
-    /// The highest revision of any answer.
+    /// The highest revision and the highest epoch of any answer.
     pub(super) revision_max: u128,
+    pub(super) epoch_max: u32,
 }
 
 impl Judged {

@@ -137,14 +137,16 @@ impl Oracle {
         now_ns: u64,
         error_ppm: u32,
     ) -> Verdict {
-        rules::noticed(node, &self.nodes[node], &process.elector, notice, now_ns, error_ppm)?;
+        rules::noticed(node, &self.nodes[node], &process.elector, notice, local, (now_ns, error_ppm))?;
         let judged = &mut self.nodes[node];
         match notice {
             Notice::Started(term) => {
                 i09_alternation::started(node, judged, term)?;
                 i08_no_revival::started(node, judged, term)?;
                 i04_bounded_hold::holds_until(node, judged, &process.timing, term.valid_until)?;
-                let excused = self.assumptions.tokens_may_fall(now_ns);
+                // Who has seen the higher epoch itself is judged by that.
+                let unaware = self.assumptions.is_epoch_lost() && judged.epoch_max <= process.epoch;
+                let excused = unaware || self.assumptions.tokens_may_fall(now_ns);
                 self.tokens.granted(node, term, excused)?;
                 judged.work = Some(Work {
                     term: term.clone(),
@@ -413,6 +415,7 @@ impl Oracle {
                 }
                 let held = found.as_ref().map(|found| &found.record).filter(|record| record.holder.is_some());
                 judged.answered = held.map(|record| (record.transitions, record.lease_duration));
+                judged.epoch_max = judged.epoch_max.max(found.as_ref().map_or(0, |found| found.record.epoch));
                 let revision = found.as_ref().and_then(|found| found.revision).unwrap_or(0);
                 let regressed = revision != 0 && revision < judged.revision_max;
                 judged.revision_max = judged.revision_max.max(revision);
@@ -457,6 +460,7 @@ impl Oracle {
         let judged = &mut self.nodes[node];
         if purpose != Purpose::Read {
             judged.unresolved = Some(local);
+            judged.acquires = purpose == Purpose::Acquire;
         }
         judged.requests.sent(node, process.spec.timing.retry_ns, now_ns)?;
         rules::sent(node, judged, &process.timing, purpose, local)?;

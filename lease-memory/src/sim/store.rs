@@ -25,6 +25,8 @@ pub(super) struct Store {
     pub(super) is_ours: bool,
     /// The transitions of the latest record that a candidate of ours has stored, whatever became of it since.
     pub(super) count: u32,
+    /// Whether an older one was put back since.
+    pub(super) is_restored: bool,
     /// Whether it can be understood.
     pub(super) is_readable: bool,
     /// The highest epoch that was ever stored.
@@ -43,6 +45,7 @@ impl Store {
             stored_at_ns: 0,
             is_ours: false,
             count: 0,
+            is_restored: false,
             is_readable: true,
             epoch_max: 0,
         }
@@ -84,6 +87,7 @@ impl Store {
         self.note(&stored, now_ns, is_ours);
         if is_ours {
             self.count = stored.record.transitions;
+            self.is_restored = false;
         }
         Ok(Some(stored))
     }

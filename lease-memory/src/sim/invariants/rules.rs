@@ -84,10 +84,11 @@ pub(in crate::sim) fn noticed(
     judged: &Judged,
     elector: &Elector,
     notice: &Notice,
-    now_ns: u64,
-    error_ppm: u32,
+    local: Instant,
+    (now_ns, error_ppm): (u64, u32),
 ) -> Verdict {
     match notice {
+        Notice::Finished => finishes(node, judged, &elector.config().timing, local),
         Notice::Started(term) if elector.config().strict && term.won == Won::Created => {
             let least_ns = unscale(nanos(elector.config().timing.lease_duration()), error_ppm);
             if now_ns - judged.created_at_ns < least_ns {
@@ -99,6 +100,10 @@ pub(in crate::sim) fn noticed(
             let (token, max) = (term.token, judged.revision_max);
             Err((REGRESS, format!("{} starts with {token:?}, but has seen {max}", letter(node))))
         }
+        Notice::Started(term) if term.token.is_some_and(|token| token.epoch < judged.epoch_max) => {
+            let (token, max) = (term.token, judged.epoch_max);
+            Err((EPOCH, format!("{} starts with {token:?}, but has seen epoch {max}", letter(node))))
+        }
         Notice::Drain { why: Reason::HandedOver, .. } => {
             let asked = elector.observed().and_then(|seen| seen.record.request.as_ref());
             let meant = elector.term().map(|term| term.acquire_time);
@@ -109,6 +114,17 @@ pub(in crate::sim) fn noticed(
         }
         _ => Ok(()),
     }
+}
+
+/// R5: nobody shuts down with an acquisition behind it that was applied, and that it neither knows of nor has waited out.
+fn finishes(node: usize, judged: &Judged, timing: &Timing, local: Instant) -> Verdict {
+    let Some(sent_at) = judged.unresolved.filter(|sent_at| judged.acquires && judged.applied.contains(sent_at)) else {
+        return Ok(());
+    };
+    if local.has_reached_either(sent_at + timing.renew_deadline()) {
+        return Ok(());
+    }
+    Err((LEAK, format!("{} shuts down although its acquisition of {sent_at} holds the lease", letter(node))))
 }
 
 /// R9, R15: whether a candidate may send anything at all.
