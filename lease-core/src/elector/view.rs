@@ -29,6 +29,8 @@ pub(super) struct View {
     pub(super) revision_max: Option<u128>,
     /// The highest epoch of any reply.
     pub(super) epoch_max: u32,
+    /// The highest count of transitions that was seen, also in a record that is gone.
+    pub(super) transitions_max: u32,
 }
 
 /// What is known to be stored.
@@ -72,6 +74,7 @@ impl View {
             vanished_until: now,
             revision_max: None,
             epoch_max: 0,
+            transitions_max: 0,
         }
     }
 
@@ -247,6 +250,7 @@ impl View {
             }
         }
         self.restarted = false;
+        self.transitions_max = self.transitions_max.max(seen.record.transitions);
         self.found = Found::Present { seen, free, malformed: false };
     }
 
@@ -263,7 +267,23 @@ impl View {
             return Some(Free::Untouched);
         }
         let before = if self.live_seen { self.seen().map(|seen| &seen.record) } else { None };
-        (is_release(record) && before.is_none_or(|live| ends_the_term_of(record, live))).then_some(Free::Released)
+        (is_release(record) && before.is_none_or(|live| self.ends_the_term_of(record, live))).then_some(Free::Released)
+    }
+
+    /// Whether a release can be that of the live record that was seen before it, or of a later one.
+    ///
+    /// A record that is made anew counts from nothing. What is above its count, and not above that of the one before, may be
+    /// an old release that somebody has put back.
+    fn ends_the_term_of(&self, release: &LeaseRecord, live: &LeaseRecord) -> bool {
+        if release.transitions != live.transitions {
+            return release.transitions > live.transitions.max(self.transitions_max);
+        }
+        match &live.acquired {
+            Some(mark) if mark.transitions == live.transitions && live.is_held_by(&mark.identity) => {
+                release.released.as_ref() == Some(mark)
+            }
+            _ => true,
+        }
     }
 }
 
@@ -322,19 +342,6 @@ fn is_release(record: &LeaseRecord) -> bool {
             acquired.transitions == record.transitions && record.released.as_ref() == Some(acquired)
         }
         // Somebody who leaves no marks acquired it since, or nobody who does ever did.
-        _ => true,
-    }
-}
-
-/// Whether a release can be that of the live record that was seen before it, or of a later one.
-fn ends_the_term_of(release: &LeaseRecord, live: &LeaseRecord) -> bool {
-    if release.transitions != live.transitions {
-        return release.transitions > live.transitions;
-    }
-    match &live.acquired {
-        Some(mark) if mark.transitions == live.transitions && live.is_held_by(&mark.identity) => {
-            release.released.as_ref() == Some(mark)
-        }
         _ => true,
     }
 }
