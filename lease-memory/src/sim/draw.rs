@@ -194,14 +194,17 @@ fn edit_at(rng: &mut Rng, nodes: &[Node], at_ns: u64, faults: &mut Vec<Fault>) {
     }
     if edit == Edit::Delete && rng.bool() {
         // Right after a handover, of which not everybody has heard.
-        let before_ns = rng.u64(0..2 * SECOND);
-        let late = rng.usize(0..nodes.len());
+        let retry_ns = nodes[0].timing.retry_ns;
+        let before_ns = rng.u64(0..2 * retry_ns);
         for node in 0..nodes.len() {
-            faults.push(fault(at_ns - before_ns, What::Resign { node, to: None }));
+            if rng.bool() {
+                let extra_ns = before_ns + rng.u64(0..retry_ns);
+                faults.push(fault(at_ns - before_ns, What::WatchLate { node, for_ns: before_ns, extra_ns }));
+            }
         }
-        let extra_ns = before_ns + rng.u64(0..SECOND);
-        let late = What::WatchLate { node: late, for_ns: 2 * before_ns, extra_ns };
-        faults.push(fault((at_ns - before_ns).saturating_sub(SECOND), late));
+        for node in 0..nodes.len() {
+            faults.push(fault(at_ns - before_ns, What::WorkEnds { node, whole: true }));
+        }
     }
     if rng.bool() {
         let node = rng.usize(0..nodes.len());
