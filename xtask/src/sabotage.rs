@@ -36,6 +36,11 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
         return Err(Failure::Findings(vec!["only all of them together are written down".to_owned()]));
     }
     let yard = Yard::lay_out()?;
+    // Before anything is built, because each build and each search takes its time.
+    let unfit: Vec<String> = sabotages.iter().filter_map(|sabotage| yard.apply(sabotage, &["--check"]).err()).collect();
+    if !unfit.is_empty() {
+        return Err(Failure::Findings(unfit));
+    }
     let mut rows = Vec::new();
     for sabotage in &sabotages {
         let row = yard.try_one(sabotage)?;
@@ -88,7 +93,7 @@ impl Yard {
     }
 
     fn try_one(&self, sabotage: &Sabotage) -> Result<Row, Failure> {
-        self.apply(sabotage)?;
+        self.apply(sabotage, &[]).map_err(|unfit| Failure::Findings(vec![unfit]))?;
         let played = self.build(&sabotage.name).and_then(|()| self.prove(&sabotage.name, LIMIT));
         for path in &sabotage.touches {
             self.copy(path)?;
@@ -106,16 +111,15 @@ impl Yard {
         Ok(invariant.map(|invariant| format!("the core as it is violates {invariant}")))
     }
 
-    fn apply(&self, sabotage: &Sabotage) -> Result<(), Failure> {
+    /// Applies the patch, or says that it cannot be.
+    fn apply(&self, sabotage: &Sabotage, options: &[&str]) -> Result<(), String> {
         let mut git = Command::new("git");
-        git.args(["apply", "--whitespace=nowarn"]).arg(&sabotage.path).current_dir(&self.tree).stdin(Stdio::null());
+        git.args(["apply", "--whitespace=nowarn"]).args(options).arg(&sabotage.path);
+        git.current_dir(&self.tree).stdin(Stdio::null());
         // Or it would take the copy for a folder of the repository around it, and pass over what is not tracked there.
         git.env("GIT_CEILING_DIRECTORIES", self.tree.parent().unwrap_or(&self.tree));
-        let status = git.status().map_err(Failure::io("git"))?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(Failure::Findings(vec![format!("{} does not fit the core any more", sabotage.name)]))
+        let status = git.status().map_err(|error| format!("git: {error}"))?;
+        if status.success() { Ok(()) } else { Err(format!("{} does not fit the core any more", sabotage.name)) }
     }
 
     fn build(&self, name: &str) -> Result<(), Failure> {

@@ -96,6 +96,8 @@ impl World<'_> {
         // A count that rises says to everybody that somebody has acquired, so that the wait for the one before is over.
         let deceives = changed
             .is_some_and(|record| record.transitions > latest && (restores_release || record.lease_duration < asked));
+        // R2, R6: a request, or a holder that is emptied, is no renewal; on a record that was put back it hides that.
+        let hides = self.store.is_restored;
         let was_held = stored.record.holder.is_some();
         let informed: Vec<bool> = self
             .processes
@@ -112,8 +114,10 @@ impl World<'_> {
                     || waits_for
                         .into_iter()
                         .any(|(count, duration)| asked <= own || count == transitions && asked <= duration);
+                // R2: a request that comes or goes is no change, also where an older record was put back with or without it.
+                let knows = knows && !changed.is_some_and(|record| differs_by_request(&seen.record, record));
                 // An older term's release is believed by whoever saw nothing since that term.
-                knows && process.runs && !deceives && (!restores_release || seen.record.transitions >= latest)
+                knows && process.runs && !deceives && !hides && (!restores_release || seen.record.transitions >= latest)
             })
             .collect();
         let creates = self.queue.iter().filter_map(|(at_ns, happening)| match happening {
@@ -121,19 +125,19 @@ impl World<'_> {
             _ => None,
         });
         let under_way_until_ns = creates.max();
-        if matches!(edit, Edit::Request | Edit::VoidRequest) {
-            // By itself it is no change of the record; beside one that was put back it hides that it was.
-            if self.store.is_restored {
-                let nobody = vec![false; informed.len()];
-                self.oracle.assumptions.edited(&nobody, under_way_until_ns, self.now_ns);
-            }
-            return;
+        // By itself a request is no change of the record.
+        if hides || !matches!(edit, Edit::Request | Edit::VoidRequest) {
+            self.oracle.assumptions.edited(&informed, under_way_until_ns, self.now_ns);
         }
-        self.oracle.assumptions.edited(&informed, under_way_until_ns, self.now_ns);
     }
 
     fn wall(&self) -> Timestamp {
         let us = i64::try_from(self.now_ns / 1_000).unwrap_or(i64::MAX / 2);
         Timestamp::from_unix_micros(1_700_000_000_000_000 + us)
     }
+}
+
+/// Whether nothing but what is asked of the holder tells one from the other.
+fn differs_by_request(seen: &LeaseRecord, put: &LeaseRecord) -> bool {
+    seen.request != put.request && *seen == LeaseRecord { request: seen.request.clone(), ..put.clone() }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use lease_core::{HolderIdentity, Instant, Term, TermId, Timestamp, Versioned};
+use lease_core::{HolderIdentity, Instant, Purpose, Term, TermId, Timestamp, Versioned};
 
 use super::invariants::i10_request_rate::RequestRate;
 use super::invariants::i12_agreement::Spinning;
@@ -45,10 +45,8 @@ pub(super) struct Judged {
     written: VecDeque<Timestamp>,
     /// The send times of its latest writes that the store has applied.
     pub(super) applied: Vec<Instant>,
-    /// When it sent the write whose outcome it does not know yet.
-    pub(super) unresolved: Option<Instant>,
-    /// Whether that write was an acquisition.
-    pub(super) acquires: bool,
+    /// When it sent the write whose outcome it does not know yet, and what for.
+    pub(super) unresolved: Option<(Instant, Purpose)>,
     pub(super) requests: RequestRate,
     pub(super) spinning: Spinning,
     /// When it gave a term up.

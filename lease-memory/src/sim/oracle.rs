@@ -397,7 +397,7 @@ impl Oracle {
         match result {
             Ok(_) => {
                 let unresolved = judged.unresolved.take().filter(|_| is_read);
-                resolved = unresolved.map(|sent_at| judged.applied.contains(&sent_at));
+                resolved = unresolved.map(|(sent_at, _)| judged.applied.contains(&sent_at));
             }
             Err(failure) if matches!(failure.kind, LockErrorKind::Unavailable | LockErrorKind::Denied) && !is_read => {
                 judged.unresolved = None;
@@ -459,8 +459,7 @@ impl Oracle {
         self.count_request(purpose);
         let judged = &mut self.nodes[node];
         if purpose != Purpose::Read {
-            judged.unresolved = Some(local);
-            judged.acquires = purpose == Purpose::Acquire;
+            judged.unresolved = Some((local, purpose));
         }
         judged.requests.sent(node, process.spec.timing.retry_ns, now_ns)?;
         rules::sent(node, judged, &process.timing, purpose, local)?;

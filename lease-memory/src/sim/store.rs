@@ -8,6 +8,7 @@ use lease_core::{Failure, LeaseRecord, LockErrorKind, Op, Versioned};
 use crate::store::{Labels, Snapshot, State};
 
 /// One lease in a memory store.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact about the store or its present record")]
 pub(super) struct Store {
     state: State,
     name: Arc<str>,

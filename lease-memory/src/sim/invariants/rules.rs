@@ -118,10 +118,8 @@ pub(in crate::sim) fn noticed(
 
 /// R5: nobody shuts down with an acquisition behind it that was applied, and that it neither knows of nor has waited out.
 fn finishes(node: usize, judged: &Judged, timing: &Timing, local: Instant) -> Verdict {
-    let Some(sent_at) = judged.unresolved.filter(|sent_at| judged.acquires && judged.applied.contains(sent_at)) else {
-        return Ok(());
-    };
-    if local.has_reached_either(sent_at + timing.renew_deadline()) {
+    let Some((sent_at, Purpose::Acquire)) = judged.unresolved else { return Ok(()) };
+    if !judged.applied.contains(&sent_at) || local.has_reached_either(sent_at + timing.renew_deadline()) {
         return Ok(());
     }
     Err((LEAK, format!("{} shuts down although its acquisition of {sent_at} holds the lease", letter(node))))
