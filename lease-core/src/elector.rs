@@ -319,11 +319,10 @@ impl Elector {
         }
     }
 
-    /// R12: a write of ours is shown for the first time, at a revision that was seen before it. In a store that has lost
-    /// nothing it is above all that was, and so is its token.
+    /// R12: a write of ours is shown at a revision at which another record was. In a store that has lost nothing it is
+    /// above all that was, and so is its token.
     fn is_given_out_again(&self, found: &Versioned) -> bool {
-        let known = self.view.seen().is_some_and(|seen| seen.record.renew_time == found.record.renew_time);
-        !known && self.attempt_shown(&found.record).is_some() && self.view.is_reached(found.revision)
+        self.attempt_shown(&found.record).is_some() && self.view.is_given_out_again(found)
     }
 
     fn failed(&mut self, now: Now, request: &Outstanding, failure: &Failure, actions: &mut Actions) {

@@ -49,6 +49,9 @@ impl Elector {
         if let Some(revision) = &mut self.view.revision_max {
             renaming.revision(revision);
         }
+        if let Some(renew_time) = &mut self.view.renewed_at_max {
+            renaming.renew_time(renew_time);
+        }
         if let Some(tenure) = self.any_tenure() {
             renaming.versioned(&mut tenure.seen);
             renaming.acquire_time(&mut tenure.term.acquire_time);

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::record::{HolderIdentity, LeaseRecord, Versioned};
-use crate::time::Instant;
+use crate::time::{Instant, Timestamp};
 use crate::timing::Timing;
 
 /// The record as last seen, and the wait that it imposes.
@@ -25,11 +25,12 @@ pub(super) struct View {
     live_wait: Duration,
     /// Until when a holder may still act whose record has vanished, whatever became of the name since.
     pub(super) vanished_until: Instant,
-    /// The highest revision of any reply; hints do not count.
+    /// The highest revision of any reply, and the renew time that it showed; hints do not count.
     pub(super) revision_max: Option<u128>,
+    pub(super) renewed_at_max: Option<Timestamp>,
     /// The highest epoch of any reply.
     pub(super) epoch_max: u32,
-    /// The highest count of transitions that was seen, also in a record that is gone.
+    /// The highest count of transitions that a reply has shown, also in a record that is gone.
     pub(super) transitions_max: u32,
 }
 
@@ -73,6 +74,7 @@ impl View {
             live_wait: Duration::ZERO,
             vanished_until: now,
             revision_max: None,
+            renewed_at_max: None,
             epoch_max: 0,
             transitions_max: 0,
         }
@@ -94,9 +96,11 @@ impl View {
         matches!((revision, self.revision_max), (Some(revision), Some(max)) if revision < max)
     }
 
-    /// R12: whether a reply has shown this revision, or a later one, already.
-    pub(super) fn is_reached(&self, revision: Option<u128>) -> bool {
-        matches!((revision, self.revision_max), (Some(revision), Some(max)) if revision <= max)
+    /// R12: whether a reply has shown another record at this revision, so that the store has lost writes and counts on.
+    pub(super) fn is_given_out_again(&self, found: &Versioned) -> bool {
+        found.revision.is_some()
+            && found.revision == self.revision_max
+            && found.record.renew_time != self.renewed_at_max
     }
 
     /// Whether a hint is older than what is known already.
@@ -110,7 +114,9 @@ impl View {
 
     /// R12: what no later reply may fall below.
     pub(super) fn note_reply(&mut self, found: &Versioned) {
-        self.revision_max = self.revision_max.max(found.revision);
+        if self.revision_max <= found.revision {
+            (self.revision_max, self.renewed_at_max) = (found.revision, found.record.renew_time);
+        }
         self.epoch_max = self.epoch_max.max(found.record.epoch);
     }
 
@@ -140,8 +146,10 @@ impl View {
     /// ends no wait: if the record then turns out to be gone, its holder may act on.
     pub(super) fn heard(&mut self, now: Instant, hinted: Versioned, timing: &Timing) {
         let live_seen = self.live_seen;
+        let transitions_max = self.transitions_max;
         self.saw(now, hinted, timing);
         self.live_seen |= live_seen;
+        self.transitions_max = transitions_max;
     }
 
     /// A reply shows a record that can be understood.
@@ -179,13 +187,12 @@ impl View {
         }
     }
 
-    /// A new version with the old renew time: a label, a duration, an older record restored. It restarts
-    /// the wait, because a restored record hides renewals; but once, or any stranger could postpone
-    /// takeover for ever. A request to the holder is no change at all.
+    /// A new version with the old renew time: a label, a duration, a request, an older record restored. It restarts the
+    /// wait, because a restored record hides renewals, also one that shows a request or shows none; but once, or any stranger
+    /// could postpone takeover for ever.
     fn saw_change_without_renewal(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
-        let Found::Present { seen: old, free, .. } = &self.found else { return };
-        let only_request = old.record.request != seen.record.request && same_but_request(&old.record, &seen.record);
-        if free.is_none() && !only_request {
+        let Found::Present { free, .. } = &self.found else { return };
+        if free.is_none() {
             if !self.restarted {
                 self.restarted = true;
                 self.since = now;
@@ -266,8 +273,14 @@ impl View {
         if record.is_untouched() {
             return Some(Free::Untouched);
         }
-        let before = if self.live_seen { self.seen().map(|seen| &seen.record) } else { None };
-        (is_release(record) && before.is_none_or(|live| self.ends_the_term_of(record, live))).then_some(Free::Released)
+        let is_believed = match &self.found {
+            _ if !self.live_seen => true,
+            // What it was before is all that is known of the live one.
+            Found::Present { malformed: true, .. } => record.transitions > self.transitions_max,
+            Found::Present { seen, .. } => self.ends_the_term_of(record, &seen.record),
+            Found::Absent { .. } | Found::Unread => true,
+        };
+        (is_release(record) && is_believed).then_some(Free::Released)
     }
 
     /// Whether a release can be that of the live record that was seen before it, or of a later one.
@@ -303,32 +316,6 @@ fn is_another_object(live: &LeaseRecord, found: &LeaseRecord) -> bool {
 /// R2: a renewal is a changed renew time or holder.
 fn same_renewal(a: &LeaseRecord, b: &LeaseRecord) -> bool {
     a.renew_time == b.renew_time && a.holder == b.holder
-}
-
-fn same_but_request(a: &LeaseRecord, b: &LeaseRecord) -> bool {
-    let LeaseRecord {
-        holder,
-        lease_duration,
-        acquire_time,
-        renew_time,
-        transitions,
-        epoch,
-        acquired,
-        released,
-        successor,
-        request: _,
-        strategy,
-    } = a;
-    *holder == b.holder
-        && *lease_duration == b.lease_duration
-        && *acquire_time == b.acquire_time
-        && *renew_time == b.renew_time
-        && *transitions == b.transitions
-        && *epoch == b.epoch
-        && *acquired == b.acquired
-        && *released == b.released
-        && *successor == b.successor
-        && *strategy == b.strategy
 }
 
 /// Whether a record has the form of a release, by us or by a client-go peer.

@@ -21,7 +21,7 @@ impl TimingBuilder {
     ///
     /// # Errors
     /// When a duration is so short or long that nothing could be reckoned with it.
-    #[cfg(feature = "exploration")]
+    #[cfg(feature = "unproven")]
     pub fn build_unproven(self) -> Result<Timing, TimingError> {
         self.check_ranges().map_err(|fault| TimingError::new(fault, self.ways_out()))?;
         Ok(Timing { stop_timeout: self.stop_timeout.unwrap_or(STOP_MARGIN), ..self.unchecked() })

@@ -90,7 +90,7 @@ impl Batch {
 
     fn play_one(&self, job: u64, outcome: &mut BatchOutcome) {
         let count = self.families.len() as u64;
-        let seed = self.from + job / count;
+        let seed = self.from.wrapping_add(job / count);
         let family = self.families[usize::try_from(job % count).unwrap_or(0)];
         let mut schedule = family.draw(seed);
         if let Some(rule) = self.rule {

@@ -5,7 +5,7 @@
 
 use lease_core::Instant;
 
-use super::schedule::ClockSpec;
+use super::schedule::{ClockSpec, WALL_OFFSET_MAX_US};
 
 /// One clock with an error of its rate.
 #[derive(Clone, Copy, Debug)]
@@ -154,8 +154,6 @@ pub(super) fn stretch(local_ns: u64, ppm: u32) -> u64 {
 const PARTS: u64 = 1_000_000;
 /// When a run begins, for the wall clocks: some time in 2023.
 const EPOCH_US: i64 = 1_700_000_000_000_000;
-/// Ten thousand days to either side: within every calendar.
-const WALL_OFFSET_MAX_US: i64 = 10_000 * 86_400 * 1_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -323,7 +323,7 @@ impl World<'_> {
         let highest = self.processes.iter().map(|process| process.epoch).max().unwrap_or(0).max(self.store.epoch_max);
         for node in 0..self.processes.len() {
             let process = &mut self.processes[node];
-            process.epoch = highest + 1;
+            process.epoch = highest.saturating_add(1);
             let ran = process.runs;
             process.end(node, self.now_ns);
             if ran {

@@ -357,6 +357,14 @@ pub enum ScheduleError {
         /// The error.
         ppm: i32,
     },
+    /// A wall clock that leaves the calendar.
+    #[error("candidate {node}: a wall clock that is {offset_us} us ahead is beyond ±{WALL_OFFSET_MAX_US} us")]
+    WallClock {
+        /// Its index.
+        node: usize,
+        /// By how much it is ahead.
+        offset_us: i64,
+    },
     /// Something happens to somebody who is not there.
     #[error("event {index} is about candidate {node}, but there are only {nodes}, counted from 0")]
     NoSuchNode {
@@ -382,8 +390,10 @@ pub enum ScheduleError {
 
 /// The largest error of a clock's rate that can be simulated.
 pub const RATE_PPM_MAX: i32 = 900_000;
-/// A hundred years: sums of a few of them are far from the end of the count.
-pub const SPAN_MAX_NS: u64 = 100 * 366 * 86_400 * 1_000_000_000;
+/// A month: longer than anybody wants to wait for, and sums of a few of them are far from the end of the count.
+pub const SPAN_MAX_NS: u64 = 31 * 86_400 * 1_000_000_000;
+/// Ten thousand days to either side: within every calendar.
+pub(super) const WALL_OFFSET_MAX_US: i64 = 10_000 * 86_400 * 1_000_000;
 
 impl Schedule {
     /// Checks whatever a file by hand could have wrong.
@@ -409,9 +419,14 @@ impl Schedule {
             if let Some(node) = fault.what.nodes().into_iter().flatten().find(|node| *node >= self.nodes.len()) {
                 return Err(ScheduleError::NoSuchNode { index, node, nodes: self.nodes.len() });
             }
-            if let What::Rate { node, boottime_ppm, raw_ppm } = fault.what {
-                check_rate(node, boottime_ppm)?;
-                check_rate(node, raw_ppm)?;
+            match fault.what {
+                What::Rate { node, boottime_ppm, raw_ppm } => {
+                    check_rate(node, boottime_ppm)?;
+                    check_rate(node, raw_ppm)?;
+                }
+                What::Starve { late_ns, .. } => within("a lateness", late_ns)?,
+                What::WatchLies { every_ns, .. } => within("a time between untruths", every_ns)?,
+                _ => {}
             }
         }
         Ok(())
@@ -436,12 +451,12 @@ impl Bounds {
     pub(super) fn of(timings: &[Timing], error_ppm: u32) -> Self {
         let longest = |of: fn(&Timing) -> Duration| timings.iter().map(|timing| nanos(of(timing))).max().unwrap_or(0);
         let stop_ns = longest(|timing| timing.renew_deadline() + timing.stop_timeout());
-        let hold_ns = stretch(stop_ns, error_ppm.min(RATE_CREDIBLE_PPM)) + 1_000_000_000;
+        let hold_ns = stretch(stop_ns, error_ppm.min(RATE_CREDIBLE_PPM)).saturating_add(1_000_000_000);
         // A drain, a wait that an edit has begun anew, and the pause after a term whose work has failed.
         let settle_ns = longest(Timing::drain_max)
-            + 2 * longest(Timing::lease_duration)
-            + 34 * longest(Timing::retry_period)
-            + hold_ns;
+            .saturating_add(longest(Timing::lease_duration).saturating_mul(2))
+            .saturating_add(longest(Timing::retry_period).saturating_mul(34))
+            .saturating_add(hold_ns);
         let wait_ns = stretch(longest(Timing::lease_duration), error_ppm.min(RATE_CREDIBLE_PPM));
         Self { takeover_ns: longest(Timing::crash_takeover_worst), wait_ns, hold_ns, settle_ns }
     }
@@ -468,12 +483,16 @@ impl Node {
         ] {
             within(what, value_ns)?;
         }
+        let wall_us = self.clock.wall_offset_us;
+        if wall_us.unsigned_abs() > WALL_OFFSET_MAX_US.unsigned_abs() {
+            return Err(ScheduleError::WallClock { node: index, offset_us: wall_us });
+        }
         Ok(())
     }
 }
 
 fn check_rate(node: usize, ppm: i32) -> Result<(), ScheduleError> {
-    if ppm.abs() > RATE_PPM_MAX { Err(ScheduleError::Rate { node, ppm }) } else { Ok(()) }
+    if ppm.unsigned_abs() > RATE_PPM_MAX.unsigned_abs() { Err(ScheduleError::Rate { node, ppm }) } else { Ok(()) }
 }
 
 fn within(what: &'static str, value_ns: u64) -> Result<(), ScheduleError> {
@@ -535,9 +554,11 @@ impl What {
             | Self::Lossy { for_ns, .. }
             | Self::WatchLost { for_ns, .. }
             | Self::WatchLies { for_ns, .. } => for_ns,
-            Self::HangOnStop { for_ns, beyond_ns, .. } => for_ns + beyond_ns,
-            Self::Slow { for_ns, extra_ns, .. } | Self::WatchLate { for_ns, extra_ns, .. } => for_ns + extra_ns,
-            Self::Refuse { for_ns, retry_after_ns, .. } => for_ns + retry_after_ns.unwrap_or(0),
+            Self::HangOnStop { for_ns, beyond_ns, .. } => for_ns.saturating_add(beyond_ns),
+            Self::Slow { for_ns, extra_ns, .. } | Self::WatchLate { for_ns, extra_ns, .. } => {
+                for_ns.saturating_add(extra_ns)
+            }
+            Self::Refuse { for_ns, retry_after_ns, .. } => for_ns.saturating_add(retry_after_ns.unwrap_or(0)),
             Self::Hold { extra_ns, .. } => extra_ns,
             _ => 0,
         }

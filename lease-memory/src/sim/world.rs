@@ -125,11 +125,14 @@ impl<'a> World<'a> {
         let bounds = Bounds::of(&processes.iter().map(|process| process.timing).collect::<Vec<_>>(), error_ppm);
         let keeps_snapshots = schedule.faults.iter().any(|fault| matches!(fault.what, super::What::Rollback { .. }));
         // R2: a stranger's label begins a wait anew, once.
-        let labels = |fault: &super::Fault| matches!(fault.what, super::What::Edit { edit: super::Edit::Label });
+        let labels = |fault: &super::Fault| {
+            matches!(fault.what, super::What::Edit { edit: super::Edit::Label | super::Edit::VoidRequest })
+        };
         let anew_ns = if schedule.faults.iter().any(labels) { bounds.wait_ns } else { 0 };
         let assumptions = Assumptions::new(processes.len(), bounds.hold_ns);
         let rules = schedule.nodes.iter().map(|node| node.rule);
-        let oracle = Oracle::new(rules, assumptions, Liveness::new(bounds.takeover_ns + anew_ns), demands);
+        let oracle =
+            Oracle::new(rules, assumptions, Liveness::new(bounds.takeover_ns.saturating_add(anew_ns)), demands);
         let mut world = Self {
             schedule,
             now_ns: 0,
