@@ -61,6 +61,8 @@ pub(super) struct Judged {
     pub(super) answered: Option<(u32, Duration)>,
     /// The highest revision and the highest epoch of any answer.
     pub(super) revision_max: u128,
+    /// The renew time that it showed.
+    pub(super) renewed_at_max: Option<Timestamp>,
     pub(super) epoch_max: u32,
 }
 
@@ -92,6 +94,17 @@ impl Judged {
             self.written.pop_front();
         }
         self.written.push_back(renew_time);
+    }
+
+    /// A reply shows this revision, 0 for none; says whether the store must have lost writes for it.
+    pub(super) fn saw_revision(&mut self, revision: u128, found: Option<&Versioned>) -> bool {
+        let renewed_at = found.and_then(|found| found.record.renew_time);
+        if revision > self.revision_max {
+            (self.revision_max, self.renewed_at_max) = (revision, renewed_at);
+            return false;
+        }
+        // One that is given out again has another record.
+        revision != 0 && (revision < self.revision_max || renewed_at != self.renewed_at_max)
     }
 
     pub(super) fn note_applied(&mut self, sent_at: Instant) {

@@ -417,8 +417,7 @@ impl Oracle {
                 judged.answered = held.map(|record| (record.transitions, record.lease_duration));
                 judged.epoch_max = judged.epoch_max.max(found.as_ref().map_or(0, |found| found.record.epoch));
                 let revision = found.as_ref().and_then(|found| found.revision).unwrap_or(0);
-                let regressed = revision != 0 && revision < judged.revision_max;
-                judged.revision_max = judged.revision_max.max(revision);
+                let regressed = judged.saw_revision(revision, found.as_ref());
                 Shown {
                     gone: is_read && found.is_none(),
                     regressed,
