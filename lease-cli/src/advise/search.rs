@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lease_core::{Constraints, Timing};
 
-use super::goals::{Goal, Goals};
+use super::goals::{Goal, Goals, ROUND_TRIPS};
 use crate::exit::{Code, Failure};
 
 /// Durations that go together.
@@ -111,7 +111,7 @@ impl Grid {
     }
 
     fn candidate(&self, lease: Duration, retry: Duration, outage: Option<Duration>) -> Option<Candidate> {
-        let needed = 2 * retry + outage.unwrap_or(lease / 5).max(Duration::from_millis(1));
+        let needed = 2 * retry + ROUND_TRIPS + outage.unwrap_or(lease / 5).max(Duration::from_millis(1));
         let renew = self.up(needed.max(self.down(lease * 2 / 3)));
         (renew <= self.hold_max(lease)).then(|| self.build(lease, renew, retry)).flatten()
     }

@@ -79,6 +79,18 @@ impl Replay {
         text
     }
 
+    /// Whether this looks like such a file, of whatever version, and not like anything else.
+    pub fn is_one(text: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Form {
+            #[serde(rename = "format")]
+            _format: u32,
+            #[serde(rename = "schedule")]
+            _schedule: serde::de::IgnoredAny,
+        }
+        serde_json::from_str::<Form>(text).is_ok()
+    }
+
     /// Reads what [`Replay::to_json`] wrote, and nothing else.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 mod draw;
 mod event;
 mod file;
+mod refusal;
 mod setting;
 #[cfg(test)]
 mod tests;

@@ -66,12 +66,12 @@ pub(super) fn read(text: &str) -> Result<Scenario, ScenarioError> {
 /// What the parser says, in one line and without the text around it.
 fn refusal(error: &serde_saphyr::Error) -> ScenarioError {
     let place = error.location().filter(|place| place.line() > 0);
+    let place = place.map(|place| (place.line(), place.column()));
     let said = error.without_snippet().to_string();
-    let first = said.lines().next().unwrap_or_default();
     ScenarioError {
-        line: place.map(|place| place.line()),
-        column: place.map(|place| place.column()),
-        what: first.to_owned(),
+        line: place.map(|place| place.0),
+        column: place.map(|place| place.1),
+        what: super::refusal::told(&said, place),
     }
 }
 
