@@ -169,8 +169,9 @@ impl fmt::Display for Timing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}/{}/{}: stop budget {}, survives a backend outage of {} less two round trips, {} attempts in a hold, crash takeover \
-             at worst {} (if requests are lost), graceful takeover at worst {}, clock rates may differ by {:.1} %, {} writes a day",
+            "{}/{}/{}: stop budget {}, survives a backend outage of {} less two round trips, {} attempts in a hold, \
+             crash takeover at worst {} (if requests are lost), graceful takeover at worst {}, clock rates may differ \
+             by {:.1} %, {} writes a day",
             Pretty(self.lease_duration),
             Pretty(self.renew_deadline),
             Pretty(self.retry_period),

@@ -76,7 +76,10 @@ impl Grid {
 
     /// The best value of one goal that the others leave room for.
     pub(super) fn reachable(&self, goals: &Goals, goal: Goal) -> Option<f64> {
-        let others = goals.without(goal);
+        let others = match goal {
+            Goal::Writes => goals.without(goal),
+            _ => Self::capped(goals).without(goal),
+        };
         let all = self.all(&others).filter(|one| others.missed(one).is_empty());
         let values = all.map(|one| match goal {
             // As much of the hold as can be, whatever would be proportionate.

@@ -74,8 +74,12 @@ impl<'a> Played<'a> {
     pub(super) fn text(&self, colored: bool) -> String {
         let table = std::iter::once(HEAD.map(str::to_owned).to_vec());
         let table: Vec<Vec<String>> = table.chain(self.rows()).collect();
-        let mut text = show::columns(&table) + "\n";
-        for line in self.findings() {
+        let mut text = show::columns(&table);
+        let findings = self.findings();
+        if !findings.is_empty() {
+            text.push('\n');
+        }
+        for line in findings {
             text += &(line + "\n");
         }
         let pictures: Vec<Picture> = self.timelines().collect();
