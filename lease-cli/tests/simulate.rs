@@ -79,6 +79,8 @@ fn every_preset_says_that_no_two_act_at_once() {
     let said = place.lease("simulate --preset swarm --runs 20");
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert!(said.out.contains("no violation"), "{}", said.out);
+    let said = place.lease("simulate --preset swarm --runs 2 --save none.json");
+    assert!(said.out.contains("nothing is saved") && !place.path().join("none.json").exists(), "{}", said.out);
     let said = place.lease("simulate --preset edits --seed 8812 -o json");
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert!(said.out.contains("\"origin\": \"seed 8812 of edits\""), "{}", said.out);

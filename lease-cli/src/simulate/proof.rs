@@ -70,6 +70,7 @@ fn many(family: Family, from: u64, runs: u64, arguments: &Arguments, global: &Gl
     let is_interrupted = outcome.finding.is_none() && outcome.runs < runs;
     let kept = match &outcome.finding {
         Some(finding) => saved(arguments, &Replay::of(finding, family.draw(finding.seed), &finding.violation))?,
+        None if arguments.save.is_some() => "nothing is saved: no run broke an invariant\n".to_owned(),
         None => String::new(),
     };
     let stats = &outcome.stats;
@@ -92,7 +93,10 @@ fn many(family: Family, from: u64, runs: u64, arguments: &Arguments, global: &Gl
     match global.output {
         Output::Table => {
             let mut text = format!("{} runs, {} faults, {} terms\n", document.runs, document.faults, document.terms);
-            text.extend(told.iter().map(|(count, why)| format!("{count} overlaps, because {why}\n")));
+            text.extend(told.iter().map(|(count, why)| {
+                let plural = if *count == 1 { "" } else { "s" };
+                format!("{count} overlap{plural}, because {why}\n")
+            }));
             text += &document.violation.clone().map_or_else(|| "no violation\n".to_owned(), |found| found + "\n");
             if is_interrupted {
                 let _ = writeln!(text, "interrupted after {} of {runs} runs", outcome.runs);
