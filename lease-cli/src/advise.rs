@@ -16,7 +16,7 @@ use lease_core::{Pretty, Timing};
 use lease_memory::sim::Three;
 use serde::Serialize;
 
-use self::confirm::Confirmed;
+use self::confirm::{Confirmed, Play};
 use self::goals::{Goal, Goals};
 use self::search::{Candidate, Grid};
 use crate::cli::{Global, Output};
@@ -56,33 +56,30 @@ pub(crate) fn advise(arguments: &Arguments, global: &Global) -> Result<u8, Failu
     };
     let grid = Grid::of(&global.backend.backend)?;
     if global.output == Output::Table {
-        show::print(&format!("goals: {goals}\n\n"))?;
+        show::offer(&format!("goals: {goals}\n\n"))?;
     }
-    let Some((advised, confirmed)) = first_confirmed(&grid, &goals, arguments)? else {
-        return Err(impossible(&grid, &goals));
+    let play = Play { seed: arguments.seed, runs: arguments.runs, global };
+    let Some((advised, confirmed)) = first_confirmed(&grid, &goals, &play)? else {
+        return Err(impossible(&grid, &goals, &play)?);
     };
     let next = grid.next_cheaper(&goals, &advised);
     let next = match next {
-        Some(next) => Some((next, Confirmed::of(&next, &goals, arguments.seed, arguments.runs)?)),
+        Some(next) => Some((next, Confirmed::of(&next, &goals, &play)?)),
         None => None,
     };
     let advice = Advice { goals, advised, confirmed, next };
     match global.output {
-        Output::Json | Output::Yaml => show::print(&show::document(&advice.document(), global.output)?)?,
-        _ => show::print(&advice.text())?,
+        Output::Json | Output::Yaml => show::offer(&show::document(&advice.document(), global.output)?)?,
+        _ => show::offer(&advice.text())?,
     }
     Ok(0)
 }
 
 /// The cheapest that meets all goals by its derived figures, and by simulation too.
-fn first_confirmed(
-    grid: &Grid,
-    goals: &Goals,
-    arguments: &Arguments,
-) -> Result<Option<(Candidate, Confirmed)>, Failure> {
+fn first_confirmed(grid: &Grid, goals: &Goals, play: &Play<'_>) -> Result<Option<(Candidate, Confirmed)>, Failure> {
     for candidate in grid.best(goals).into_iter().take(TRIES_MAX) {
-        let confirmed = Confirmed::of(&candidate, goals, arguments.seed, arguments.runs)?;
-        if confirmed.missed(goals).is_none() {
+        let confirmed = Confirmed::of(&candidate, goals, play)?;
+        if confirmed.missed(goals).is_none() && !confirmed.loses_leaders() {
             return Ok(Some((candidate, confirmed)));
         }
     }
@@ -90,18 +87,38 @@ fn first_confirmed(
 }
 
 /// Which goals stand against each other, and what each would have to be for the others to be met.
-fn impossible(grid: &Grid, goals: &Goals) -> Failure {
-    let ways: Vec<String> = goals
-        .given()
-        .into_iter()
-        .filter_map(|goal| grid.reachable(goals, goal).map(|value| goal.flag(value)))
-        .collect();
+fn impossible(grid: &Grid, goals: &Goals, play: &Play<'_>) -> Result<Failure, Failure> {
+    let mut ways = Vec::new();
+    for goal in goals.given() {
+        ways.extend(way_out(grid, goals, goal, play)?);
+    }
     let what = format!("no durations meet all goals: {goals}");
     let failure = Failure::new(Code::Configuration, what);
     if ways.is_empty() {
-        return failure.help("leave out one of the goals: they stand against each other in pairs");
+        return Ok(failure.help("leave out one of the goals: they stand against each other in pairs"));
     }
-    failure.help(format!("the nearest that can be met is {}", ways.join(", or ")))
+    Ok(failure.help(format!("what can be met instead is {}", ways.join(", or "))))
+}
+
+/// The flag of a goal with the nearest value that was seen to be met together with the others. It asks for less than
+/// what was asked for, or there is none.
+fn way_out(grid: &Grid, goals: &Goals, goal: Goal, play: &Play<'_>) -> Result<Option<String>, Failure> {
+    let (Some(reachable), Some(wanted)) = (grid.reachable(goals, goal), goals.value(goal)) else { return Ok(None) };
+    let mut value = goal.rounded(reachable);
+    if goal.is_met(value, wanted) {
+        // By its derived figure it could be had; the simulation has shown otherwise.
+        value = goal.loosened(wanted);
+    }
+    for _ in 0..HINTS_MAX {
+        if value <= 0.0 {
+            return Ok(None);
+        }
+        if first_confirmed(grid, &goals.with(goal, value), play)?.is_some() {
+            return Ok(Some(goal.flag(value)));
+        }
+        value = goal.loosened(value);
+    }
+    Ok(None)
 }
 
 struct Advice {
@@ -231,3 +248,5 @@ fn rate(text: &str) -> Result<f64, String> {
 
 /// The derived figures are close: what they promise and a simulation does not keep is off by a step or two.
 const TRIES_MAX: usize = 20;
+/// How often a goal is let down before there is no advice for it.
+const HINTS_MAX: usize = 5;

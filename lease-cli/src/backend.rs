@@ -14,16 +14,16 @@ use crate::exit::{Code, Failure};
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     /// Where the leases are kept
-    #[arg(long, global = true, env = "LEASE_BACKEND", default_value = "k8s", value_name = "URL")]
+    #[arg(long, global = true, help_heading = CLUSTER, env = "LEASE_BACKEND", default_value = "k8s", value_name = "URL")]
     pub(crate) backend: String,
     /// Kubeconfig file [default: that of kubectl; in a pod, its service account]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = CLUSTER, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: the current one]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = CLUSTER, value_name = "NAME")]
     pub(crate) context: Option<String>,
     /// Namespace of the lease [default: that of the context or the service account]
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(short, long, global = true, help_heading = CLUSTER, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
 }
 
@@ -133,3 +133,6 @@ pub(crate) async fn look(store: &dyn Store, name: &str) -> Result<Option<Listed>
     let namespace = store.namespace().map(str::to_owned);
     Ok(Some(Listed { namespace, name: name.to_owned(), created: None, lease }))
 }
+
+/// The heading in every help text of what only concerns commands that speak to a server.
+const CLUSTER: &str = "Cluster (for those commands that use one)";

@@ -6,6 +6,8 @@ use std::io::Write;
 use lease_core::{LockError, LockErrorKind};
 use lease_k8s::{K8sError, MissingRule};
 
+use crate::picture::visible;
+
 /// Exit codes of the program itself, after `sysexits.h`. Those of the command are passed through, and so
 /// are 126, 127 and 128 + N.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,13 @@ pub(crate) enum Code {
     Configuration = 78,
     /// The lease was lost.
     Lost = 79,
+}
+
+impl Code {
+    /// Of a file that could not be read, for whatever reason: what was asked for is not there, or is nothing to read.
+    pub(crate) fn unread(error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::InvalidData { Self::Data } else { Self::NoInput }
+    }
 }
 
 /// What went wrong, why, and what to do about it.
@@ -92,7 +101,9 @@ impl Failure {
     /// Writes it to standard error.
     pub(crate) fn show(&self, colored: bool) {
         let (red, bold, reset) = if colored { ("\x1b[31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-        let line = |label: &str, text: &str| format!("{bold}{label}:{reset} {text}\n");
+        // Whatever a file holds may be in what is said about it.
+        let safe = |text: &str| text.lines().map(visible).collect::<Vec<_>>().join("\n");
+        let line = |label: &str, text: &str| format!("{bold}{label}:{reset} {}\n", safe(text));
         let mut text = format!("{red}{}", line("error", &self.what));
         text.extend(self.causes.iter().map(|cause| line("cause", cause)));
         text.extend(self.help.iter().map(|help| line("help", help)));

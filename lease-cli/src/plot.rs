@@ -3,7 +3,7 @@
 mod held;
 
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use lease_core::Timestamp;
@@ -48,6 +48,16 @@ impl Target {
         }
     }
 
+    /// Refuses a file that could not be written, before anybody waits for what is to be in it.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        writable(self.path()).map_err(|error| self.refused(&error))
+    }
+
+    fn refused(&self, error: &io::Error) -> Failure {
+        Failure::new(Code::System, format!("{} cannot be written: {error}", self.path().display()))
+            .help("use another -O FILE")
+    }
+
     /// Draws what this kind of file holds: the pictures, or a page of them.
     pub(crate) fn write(
         &self,
@@ -58,10 +68,21 @@ impl Target {
             Self::Svg(_) => picture::svg(&pictures),
             Self::Html(_) => picture::html(&page(pictures)),
         };
-        fs::write(self.path(), text).map_err(|error| {
-            let what = format!("{} cannot be written: {error}", self.path().display());
-            Failure::new(Code::System, what).help("use another -O FILE")
-        })
+        fs::write(self.path(), text).map_err(|error| self.refused(&error))
+    }
+}
+
+/// Whether a file can be written. One that is there is left as it is, and none is left where there was none.
+pub(crate) fn writable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        // A pipe would wait for its reader.
+        Ok(is_there) if !is_there.is_file() && !is_there.is_dir() => Ok(()),
+        Ok(_) => fs::OpenOptions::new().append(true).open(path).map(drop),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::OpenOptions::new().append(true).create(true).open(path)?;
+            fs::remove_file(path)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -182,7 +203,7 @@ fn finding(lease: &Held) -> String {
 
 /// How wide the terminal is; a file or a pipe gets what most people can read.
 pub(crate) fn terminal_width() -> usize {
-    let stdout = std::io::stdout();
+    let stdout = io::stdout();
     let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok()).flatten();
     size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(100)
 }

@@ -149,6 +149,15 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes to standard output, and goes on where the reader has seen enough: the verdict is in the exit code too.
+pub(crate) fn offer(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::of(Code::System, &error)),
+        _ => Ok(()),
+    }
+}
+
 /// The wall clock.
 pub(crate) fn wall() -> Timestamp {
     Timestamp::from_unix_micros(jiff::Timestamp::now().as_microsecond())

@@ -1,6 +1,8 @@
-//! Signals by name, and the ones that this process was told to ignore.
+//! Signals by name, the ones that this process was told to ignore, and the wish to be interrupted.
 
-use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::{fs, io};
 
 use rustix::process::Signal;
 
@@ -11,6 +13,18 @@ pub(crate) fn not_ignored(signals: &[Signal]) -> Vec<Signal> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = ignored_mask(&status);
     signals.iter().copied().filter(|signal| ignored & (1 << (signal.as_raw() - 1)) == 0).collect()
+}
+
+/// A flag that the first SIGINT sets. The second one ends the program, as it always does.
+pub(crate) fn interruption() -> io::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    if !not_ignored(&[Signal::INT]).is_empty() {
+        let signal = Signal::INT.as_raw();
+        // In this order, so that the first one does not find the flag set by itself.
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))?;
+        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+    }
+    Ok(flag)
 }
 
 fn ignored_mask(status: &str) -> u64 {

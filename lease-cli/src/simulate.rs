@@ -4,6 +4,7 @@
 //! runs of their own; a replay file is one run. Whatever shows two candidates acting at once ends with exit code 1.
 
 mod figures;
+mod outputs;
 mod pictures;
 mod proof;
 mod replay;
@@ -22,7 +23,7 @@ use self::source::Plan;
 use crate::cli::{Global, Output};
 use crate::exit::{Code, Failure};
 use crate::plot::Target;
-use crate::{duration, show};
+use crate::{duration, show, signals};
 
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("source").required(true).args(["scenario", "preset", "replay"])))]
@@ -49,7 +50,8 @@ pub(crate) struct Arguments {
     /// How many runs are played of each setting [default: that of the scenario, 1000; 1 for a --seed of the proof]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     runs: Option<u64>,
-    /// The seed of the first run; the next ones have the numbers that follow [default: that of the scenario, 1]
+    /// The seed of the first run; the next ones have the numbers that follow [default: that of the scenario, 1; 0 for a
+    /// preset of the proof]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// When each run ends [default: that of the scenario]
@@ -61,7 +63,8 @@ pub(crate) struct Arguments {
     /// Where to draw: FILE.svg or FILE.html [default: in the terminal]
     #[arg(short = 'O', long, value_name = "FILE", value_parser = Target::parse)]
     out: Option<Target>,
-    /// Write the run that is shown to a file for --replay, made as small as still breaks what it breaks
+    /// Write the run that is shown to a file for --replay; one that breaks an invariant is first made as small as still
+    /// breaks it
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }
@@ -104,32 +107,41 @@ pub(crate) fn simulate(arguments: &Arguments, global: &Global) -> Result<u8, Fai
         return proof::play(family, arguments, global);
     }
     let plan = Plan::of(arguments)?;
+    outputs::check(arguments)?;
+    let stop = signals::interruption().map_err(|error| Failure::of(Code::System, &error))?;
     if global.output == Output::Table {
         // Before anything is played, so that nobody waits for the first word.
-        show::print(&(plan.heading() + "\n\n"))?;
+        show::offer(&(plan.heading() + "\n\n"))?;
     }
     let settings = plan.settings.len() as u64;
     let bar = progress(plan.runs * settings, global);
     let measure =
         Measure { scenario: &plan.scenario, settings: &plan.settings, seed: plan.seed, runs: plan.runs, threads: None };
-    let measured = measure.play(&|done| bar.set_position(done)).map_err(|error| source::cannot_be_run(&error))?;
+    let measured =
+        measure.play_until(&stop, &|done| bar.set_position(done)).map_err(|error| source::cannot_be_run(&error))?;
     bar.finish_and_clear();
     let played = Played::of(&plan, measured)?;
-    match global.output {
-        Output::Json | Output::Yaml => show::print(&show::document(&played.document(), global.output)?)?,
-        _ => show::print(&played.text(global.color.on_stdout()))?,
-    }
+    // The files first: whoever reads the text may leave before its end.
     if let Some(target) = &arguments.out {
         target.write(played.pictures(), |pictures| played.report(pictures))?;
     }
-    if let Some(path) = &arguments.save {
-        replay::save(path, &played.shown_run())?;
+    let saved = match &arguments.save {
+        Some(path) => outputs::save(path, &played.shown_run())?,
+        None => String::new(),
+    };
+    match global.output {
+        Output::Json | Output::Yaml => show::offer(&show::document(&played.document(), global.output)?)?,
+        _ => show::offer(&(played.text(global.color.on_stdout()) + &saved))?,
     }
-    Ok(if played.is_bad() { Code::No as u8 } else { 0 })
+    Ok(match () {
+        () if played.is_interrupted() => INTERRUPTED,
+        () if played.is_bad() => Code::No as u8,
+        () => 0,
+    })
 }
 
 /// How far it has come, on a terminal only.
-fn progress(runs: u64, global: &Global) -> ProgressBar {
+pub(crate) fn progress(runs: u64, global: &Global) -> ProgressBar {
     let target = if global.quiet > 0 { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(runs), target);
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} runs, {eta} to go");
@@ -168,6 +180,8 @@ fn run_length(text: &str) -> Result<Duration, String> {
     if length > Duration::from_nanos(SPAN_MAX_NS) { Err(format!("{text} is too long")) } else { Ok(length) }
 }
 
+/// As a shell tells of a program that SIGINT has ended.
+const INTERRUPTED: u8 = 130;
 /// What every line about durations outside of what is proven says.
 const UNSAFE: &str = "UNSAFE TIMING";
 pub(crate) const EXAMPLES: &str = "Examples:

@@ -1,6 +1,7 @@
 //! `lease simulate` and `lease advise` as programs: what they say, what they refuse, and how they end. No cluster.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -50,6 +51,7 @@ impl Place {
     }
 }
 
+const NO_INPUT: i32 = 66;
 const USAGE: i32 = 64;
 const DATA: i32 = 65;
 const CONFIGURATION: i32 = 78;
@@ -77,6 +79,8 @@ fn every_preset_says_that_no_two_act_at_once() {
     let said = place.lease("simulate --preset swarm --runs 20");
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert!(said.out.contains("no violation"), "{}", said.out);
+    let said = place.lease("simulate --preset swarm --runs 2 --save none.json");
+    assert!(said.out.contains("nothing is saved") && !place.path().join("none.json").exists(), "{}", said.out);
     let said = place.lease("simulate --preset edits --seed 8812 -o json");
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert!(said.out.contains("\"origin\": \"seed 8812 of edits\""), "{}", said.out);
@@ -106,7 +110,7 @@ fn unsafe_timing_is_said_in_every_output() {
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
     let (first, rest) = said.out.split_once('\n').expect("several lines");
     assert!(first.starts_with("UNSAFE TIMING: "), "{first}");
-    for line in rest.lines().filter(|line| line.contains("15s/20s/2s") && !line.contains("Drawn by")) {
+    for line in rest.lines().filter(|line| line.contains("15s/20s/2s") && !line.contains("lease simulate ")) {
         assert!(line.contains("UNSAFE TIMING"), "{line}");
     }
     assert!(place.read("report.html").contains("<h1>UNSAFE TIMING: "));
@@ -156,11 +160,14 @@ fn replay_files_that_cannot_be_trusted() {
     place.write("edited.json", text.replacen("\"watches\": true", "\"watches\": false", 1));
     place.write("short.json", &text[..text.len() / 2]);
     place.write("scenario.yaml", "until: 5m\n");
+    place.write("renamed.json", text.replacen("seed 1 of crash", "seed 2 of crash", 1));
+    place.refused("simulate --replay renamed.json", DATA, &["renamed.json", "digest"]);
+    place.refused("simulate run.json", CONFIGURATION, &["run.json is no scenario", "lease simulate --replay run.json"]);
     place.refused("simulate --replay newer.json", DATA, &["newer.json", "format 2", "not 1", "the version"]);
     place.refused("simulate --replay edited.json", DATA, &["edited.json", "digest", "again from its seed"]);
     place.refused("simulate --replay short.json", DATA, &["short.json", "not a replay file", "line"]);
     place.refused("simulate --replay scenario.yaml", DATA, &["scenario.yaml", "not a replay file", "--save"]);
-    place.refused("simulate --replay none.json", CONFIGURATION, &["none.json", "cannot be read", "--save"]);
+    place.refused("simulate --replay none.json", NO_INPUT, &["none.json", "cannot be read", "--save"]);
 }
 
 #[test]
@@ -175,7 +182,13 @@ fn scenarios_that_cannot_be_played() {
         ("useless.yaml", event("crash\n    extra: 1s\n"), &["useless.yaml:3:", "extra means nothing to crash"]),
         ("missing.yaml", event("partition\n"), &["missing.yaml:3:", "partition needs for"]),
         ("nobody.yaml", event("crash\n    who: g\n"), &["nobody.yaml:3:", "no candidate g", "a to c"]),
-        ("durations.yaml", "until: 5m\ncompare: [10s/10s/2s]\n".into(), &["10s/10s/2s", "--unsafe-timing"]),
+        (
+            "durations.yaml",
+            "until: 5m\ncompare: [10s/10s/2s]\n".into(),
+            &["durations.yaml:2:11: 10s/10s/2s", "--unsafe-timing"],
+        ),
+        ("escape.yaml", "until: 5m\n\"\\e[2J\": 1\n".into(), &["escape.yaml:2:", "\\u{1b}[2J"]),
+        ("longer.yaml", event("partition\n    for: 20m\n"), &["longer.yaml:3:", "20m", "the whole run lasts 5m"]),
         ("list.yaml", "- a\n".into(), &["list.yaml"]),
         ("empty.yaml", String::new(), &["empty.yaml"]),
         ("broken.yaml", "until: [\n".into(), &["broken.yaml:"]),
@@ -184,9 +197,114 @@ fn scenarios_that_cannot_be_played() {
         place.write(name, text);
         place.refused(&format!("simulate {name}"), CONFIGURATION, says);
     }
-    place.refused("simulate none.yaml", CONFIGURATION, &["none.yaml", "No such file", "--preset"]);
+    place.refused("simulate none.yaml", NO_INPUT, &["none.yaml", "No such file", "--preset"]);
     place.write("binary.yaml", b"\xff\xfe");
-    place.refused("simulate binary.yaml", CONFIGURATION, &["binary.yaml", "cannot be read"]);
+    place.refused("simulate binary.yaml", DATA, &["binary.yaml", "cannot be read"]);
+}
+
+#[test]
+fn where_nobody_ever_led_that_is_said() {
+    let place = Place::new();
+    place.write("deaf.yaml", "about: \"no \\e[2J answers\"\nuntil: 10m\nlatency: 2s\n");
+    let said = place.lease("simulate deaf.yaml --runs 3 -O deaf.html");
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(!said.out.contains('\u{1b}') && said.out.contains("no \\u{1b}[2J answers"), "{}", said.out);
+    for part in ["3 of 3 runs never had a leader", "deaf.yaml, 15s/10s/2s: nobody ever led", "nobody acts xxxxxxxx"] {
+        assert!(said.out.contains(part), "{part:?} is not in: {}", said.out);
+    }
+    assert!(!said.out.contains("never without") && !place.read("deaf.html").contains("never without"));
+    let json = place.lease("simulate --preset crash --compare 1ms/1ms/1ms --unsafe-timing --runs 2 -o json").out;
+    assert!(json.contains("\"neverLed\": 2"), "{json}");
+}
+
+#[test]
+fn what_happens_at_a_moment_is_drawn_too() {
+    let place = Place::new();
+    place.write(
+        "moments.yaml",
+        "until: 5m\nevents:\n  - at: 1m\n    what: resign\n  - at: 2m\n    what: edit\n    edit: delete\n",
+    );
+    let said = place.lease("simulate moments.yaml --runs 1").out;
+    let events = said.lines().find(|line| line.starts_with("events ")).unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(events.matches('|').count(), 2, "{said}");
+    assert!(said.contains("| resignation a, edit"), "{said}");
+}
+
+/// The strip below a row is a run of that row, and not of its neighbour.
+#[test]
+fn each_setting_shows_its_own_longest_time() {
+    let place = Place::new();
+    let said = place.lease("simulate --preset crash --runs 30 --compare 15s/10s/2s,8s/5s/1s").out;
+    let longest = |setting: &str| {
+        let row = said.lines().find(|line| line.starts_with(&format!("{setting} "))).expect("a row");
+        row.split_whitespace().nth(3).expect("the longest")[..4].to_owned()
+    };
+    for setting in ["15s/10s/2s", "8s/5s/1s"] {
+        let title = said.lines().find(|line| line.starts_with(&format!("crash, {setting}: "))).expect("a strip");
+        let told = title.rsplit(' ').next().expect("how long").trim_end_matches('s').to_owned();
+        let (told, longest): (f64, f64) = (told.parse().expect("seconds"), longest(setting).parse().expect("seconds"));
+        assert!((told - longest).abs() < 0.06, "{said}");
+    }
+}
+
+/// Nothing that was asked for depends on whether somebody reads to the end.
+#[test]
+fn whoever_stops_reading_changes_neither_the_files_nor_the_verdict() {
+    let place = Place::new();
+    let line = "simulate --preset partition --rule client-go --compare 15s/14s/2s --runs 5 -O r.html --save run.json";
+    let mut lease = Command::new(env!("CARGO_BIN_EXE_lease"));
+    lease.env_clear().current_dir(place.path()).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = lease.args(line.split_whitespace()).spawn().expect("lease starts");
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("it ends").code(), Some(1));
+    assert!(place.read("r.html").contains("two act at once") && place.read("run.json").contains("\"digest\""));
+    let said = place.lease("simulate --preset partition --compare 15s/20s/2s --unsafe-timing --runs 5 --save run.json");
+    assert!(said.out.contains("saved: run.json (seed ") && said.out.contains("made smaller: "), "{}", said.out);
+    let said = place.lease("simulate --preset crash --runs 1 --save good.json").out;
+    assert!(
+        said.contains("saved: good.json (seed 1 of crash, 15s/10s/2s; whole, for it breaks no invariant)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_refused_before_the_first_run() {
+    let place = Place::new();
+    place.write("s.yaml", "until: 5m\n");
+    for (line, code, says) in [
+        (
+            "simulate --preset crash --runs 10000000 -O none/r.svg",
+            71,
+            &["none/r.svg", "cannot be written", "-O FILE"][..],
+        ),
+        ("simulate --preset crash --runs 10000000 --save .", 71, &["cannot be written", "--save FILE"]),
+        ("simulate --preset swarm --runs 10000000 --save none/x.json", 71, &["none/x.json", "cannot be written"]),
+        ("simulate s.yaml --runs 10000000 --save s.yaml", USAGE, &["overwrite the scenario"]),
+    ] {
+        place.refused(line, code, says);
+    }
+    place.refused("simulate --preset crash --runs 1 -O a.svg --save none/x.json", 71, &["none/x.json"]);
+    assert!(!place.path().join("a.svg").exists(), "nothing is left behind");
+}
+
+#[test]
+fn an_interruption_tells_what_there_is_so_far() {
+    let place = Place::new();
+    for line in ["simulate --preset crash --runs 10000000", "simulate --preset swarm --runs 10000000"] {
+        let mut lease = Command::new(env!("CARGO_BIN_EXE_lease"));
+        lease.env_clear().current_dir(place.path()).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = lease.args(line.split_whitespace()).spawn().expect("lease starts");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut heading = String::new();
+        // Printed after the handler is there.
+        out.read_line(&mut heading).expect("a heading");
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).expect("text");
+        assert_eq!(child.wait().expect("it ends").code(), Some(130), "{heading}{rest}");
+        assert!(rest.contains("interrupted after ") && rest.contains(" of 10000000 runs"), "{rest}");
+    }
 }
 
 #[test]
@@ -209,7 +327,8 @@ fn flags_that_cannot_work() {
             CONFIGURATION,
             &["15s/14.9s/2s", "14.202s", "--unsafe-timing"],
         ),
-        ("simulate --preset crash --compare 0s/0s/0s --unsafe-timing", CONFIGURATION, &["below 1ms"]),
+        ("simulate --preset crash --compare 0s/0s/0s --unsafe-timing", CONFIGURATION, &["below what can be simulated"]),
+        ("simulate --preset crash --compare 0s/0s/0s", CONFIGURATION, &["below what can be simulated"]),
         ("simulate --preset crash --rule theirs", USAGE, &["theirs", "client-go"]),
         ("simulate --preset crash --rule client-go --compare 10s/10s/2s", CONFIGURATION, &["10s/10s/2s", "client-go"]),
         ("simulate --preset crash -O report.pdf", USAGE, &["report.pdf", ".svg", ".html"]),
@@ -266,8 +385,14 @@ fn goals_that_stand_against_each_other() {
     let said = place.lease(line);
     assert_eq!(said.code, CONFIGURATION, "{}{}", said.out, said.err);
     assert!(said.err.contains("failover p99 at most 5s, outage survived at least 20s"), "{}", said.err);
+    // A hint that asks for as much or more than what was asked for is none.
+    assert!(said.err.contains("what can be met instead is --failover-p99 2"), "{}", said.err);
     let nearest = said.err.split("--failover-p99 ").nth(1).and_then(|rest| rest.split(',').next()).expect("a way out");
+    let outage = said.err.split("--survive-outage ").nth(1).expect("another way out").to_owned();
     let said = place.lease(&format!("advise --failover-p99 {nearest} --survive-outage 20s --runs 10"));
     assert_eq!(said.code, 0, "the nearest that was named: {}{}", said.out, said.err);
+    let outage = outage.trim();
+    let said = place.lease(&format!("advise --failover-p99 5s --survive-outage {outage} --runs 10"));
+    assert_eq!(said.code, 0, "{outage}: {}{}", said.out, said.err);
     place.refused("advise --failover-p99 1s", CONFIGURATION, &["no durations", "--failover-p99 4"]);
 }

@@ -99,7 +99,10 @@ impl Timing {
         self.fence().saturating_sub(self.renew_deadline)
     }
 
-    /// The longest outage of the backend that surely ends no term: `H - P - attempt timeout`.
+    /// The longest outage of the backend that ends no term, less two round trips: `H - P - attempt timeout`.
+    ///
+    /// An outage begins right before a renewal and ends right after a blind attempt. What follows that one, a read and
+    /// a write, has to be answered within the hold too; how long that takes is the backend's matter.
     pub fn outage_survived(&self) -> Duration {
         self.renew_deadline.saturating_sub(self.retry_period + self.attempt_timeout)
     }
@@ -166,8 +169,9 @@ impl fmt::Display for Timing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}/{}/{}: stop budget {}, survives a backend outage of {}, {} attempts in a hold, crash takeover \
-             at worst {} (if requests are lost), graceful takeover at worst {}, clock rates may differ by {:.1} %, {} writes a day",
+            "{}/{}/{}: stop budget {}, survives a backend outage of {} less two round trips, {} attempts in a hold, \
+             crash takeover at worst {} (if requests are lost), graceful takeover at worst {}, clock rates may differ \
+             by {:.1} %, {} writes a day",
             Pretty(self.lease_duration),
             Pretty(self.renew_deadline),
             Pretty(self.retry_period),
@@ -275,7 +279,7 @@ mod tests {
         assert_eq!(timing.writes_per_day(), 43_200);
         assert_eq!(
             timing.to_string(),
-            "15s/10s/2s: stop budget 4.452s, survives a backend outage of 6s, 5 attempts in a hold, \
+            "15s/10s/2s: stop budget 4.452s, survives a backend outage of 6s less two round trips, 5 attempts in a hold, \
              crash takeover at worst 25.151s (if requests are lost), graceful takeover at worst 6s, clock rates may \
              differ by 3.8 %, 43200 writes a day"
         );

@@ -2,12 +2,25 @@
 
 use std::time::Duration;
 
+use indicatif::ProgressBar;
 use lease_core::Pretty;
 use lease_memory::sim::{Measure, Measured, RuleName, Scenario, Setting};
 
-use super::goals::{Goal, Goals};
+use super::goals::{Goal, Goals, ROUND_TRIPS};
 use super::search::Candidate;
+use crate::cli::Global;
 use crate::exit::{Code, Failure};
+use crate::simulate::progress;
+
+/// How the figures are confirmed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Play<'a> {
+    /// The first seed.
+    pub(super) seed: u64,
+    /// How many runs there are of each kind.
+    pub(super) runs: u64,
+    pub(super) global: &'a Global,
+}
 
 /// What a simulation has shown of one set of durations.
 #[derive(Clone, Copy, Debug)]
@@ -22,10 +35,10 @@ pub(super) struct Confirmed {
 }
 
 impl Confirmed {
-    pub(super) fn of(candidate: &Candidate, goals: &Goals, seed: u64, runs: u64) -> Result<Self, Failure> {
+    pub(super) fn of(candidate: &Candidate, goals: &Goals, play: &Play<'_>) -> Result<Self, Failure> {
         let timing = &candidate.timing;
         let (lease, retry) = (timing.lease_duration(), timing.retry_period());
-        let outage = goals.outage.unwrap_or_else(|| timing.outage_survived());
+        let outage = goals.outage.unwrap_or_else(|| timing.outage_survived().saturating_sub(ROUND_TRIPS));
         // Late enough for everybody to have started, and at any moment between two renewals.
         let from = Duration::from_mins(1) + 3 * retry;
         let at = format!("at: {}..{}", Pretty(from), Pretty(from + retry));
@@ -36,8 +49,11 @@ impl Confirmed {
             Pretty(outage)
         );
         let quiet = format!("until: {}\n", Pretty(QUIET.max(60 * retry)));
-        let play = |yaml: &str, runs| play(candidate, yaml, seed, runs);
-        let (crashes, outages, quiet) = (play(&crash, runs)?, play(&cut, runs)?, play(&quiet, QUIET_RUNS)?);
+        let bar = progress(2 * play.runs + QUIET_RUNS, play.global);
+        let begun = |yaml: &str, runs| play_one(candidate, yaml, play.seed, runs, &bar);
+        let (crashes, outages, quiet) =
+            (begun(&crash, play.runs)?, begun(&cut, play.runs)?, begun(&quiet, QUIET_RUNS)?);
+        bar.finish_and_clear();
         Ok(Self {
             failover_p99: crashes.leaderless_percentile_ns(99).map_or(Duration::MAX, Duration::from_nanos),
             outage,
@@ -45,6 +61,11 @@ impl Confirmed {
             lost: outages.stats.false_failovers,
             writes_per_minute: quiet.writes_per_minute(),
         })
+    }
+
+    /// Whether the outage that these durations are said to survive was seen to cost a leader, asked for or not.
+    pub(super) fn loses_leaders(&self) -> bool {
+        self.lost > 0
     }
 
     /// The first goal that was seen not to be met.
@@ -77,12 +98,14 @@ impl Confirmed {
     }
 }
 
-fn play(candidate: &Candidate, yaml: &str, seed: u64, runs: u64) -> Result<Measured, Failure> {
+fn play_one(candidate: &Candidate, yaml: &str, seed: u64, runs: u64, bar: &ProgressBar) -> Result<Measured, Failure> {
     let scenario = Scenario::from_yaml(yaml).map_err(|error| Failure::of(Code::System, &error))?;
     let setting = Setting::new(candidate.three(), RuleName::Ours, false)
         .map_err(|error| Failure::of(Code::Configuration, &error))?;
     let measure = Measure { scenario: &scenario, settings: &[setting], seed, runs, threads: None };
-    let measured = measure.play(&|_| {}).map_err(|error| Failure::of(Code::System, &error))?;
+    let before = bar.position();
+    let measured =
+        measure.play(&|done| bar.set_position(before + done)).map_err(|error| Failure::of(Code::System, &error))?;
     measured.into_iter().next().ok_or_else(|| Failure::new(Code::System, "nothing was played"))
 }
 

@@ -42,7 +42,7 @@ impl Goal {
             Self::Failover => {
                 (timing.lease_duration() + TAKEOVER).as_secs_f64() - timing.retry_period().as_secs_f64() / 100.0
             }
-            Self::Outage => timing.outage_survived().as_secs_f64(),
+            Self::Outage => timing.outage_survived().saturating_sub(ROUND_TRIPS).as_secs_f64(),
             Self::Writes => 60.0 / timing.retry_period().as_secs_f64(),
         }
     }
@@ -62,13 +62,28 @@ impl Goal {
         }
     }
 
-    /// The flag that asks for what can be had.
+    /// The flag that asks for this.
     pub(super) fn flag(self, value: f64) -> String {
-        let tenths = (value * 10.0 - TINY).ceil() / 10.0;
         match self {
-            Self::Failover => format!("--failover-p99 {}", self.shown(tenths)),
+            Self::Failover => format!("--failover-p99 {}", self.shown(value)),
             Self::Outage => format!("--survive-outage {}", self.shown(value)),
-            Self::Writes => format!("--max-writes-per-min {tenths}"),
+            Self::Writes => format!("--max-writes-per-min {value:.1}"),
+        }
+    }
+
+    /// To a tenth, and never to what asks for more.
+    pub(super) fn rounded(self, value: f64) -> f64 {
+        match self {
+            Self::Failover | Self::Writes => (value * 10.0 - TINY).ceil() / 10.0,
+            Self::Outage => (value * 10.0 + TINY).floor() / 10.0,
+        }
+    }
+
+    /// What asks for a little less than this.
+    pub(super) fn loosened(self, value: f64) -> f64 {
+        match self {
+            Self::Failover | Self::Writes => self.rounded(value * LOOSER + TENTH),
+            Self::Outage => self.rounded(value / LOOSER - TENTH),
         }
     }
 }
@@ -84,6 +99,16 @@ impl Goals {
 
     pub(super) fn given(&self) -> Vec<Goal> {
         Goal::ALL.into_iter().filter(|goal| self.value(*goal).is_some()).collect()
+    }
+
+    /// With another value for one of them.
+    pub(super) fn with(self, goal: Goal, value: f64) -> Self {
+        let duration = Duration::from_millis(millis(value));
+        match goal {
+            Goal::Failover => Self { failover_p99: Some(duration), ..self },
+            Goal::Outage => Self { outage: Some(duration), ..self },
+            Goal::Writes => Self { writes_per_minute: Some(value), ..self },
+        }
     }
 
     /// Without one of them.
@@ -132,5 +157,10 @@ fn millis(seconds: f64) -> u64 {
 
 /// From the end of the wait to the start of the next term: a read, a write and a wake.
 const TAKEOVER: Duration = Duration::from_millis(50);
+/// A read and a write after a blind attempt, over the links that are played: 1ms to 5ms one way.
+pub(super) const ROUND_TRIPS: Duration = Duration::from_millis(20);
+/// By which factor and how much a goal is let down at a time.
+const LOOSER: f64 = 1.02;
+const TENTH: f64 = 0.1;
 /// What sums of decimal fractions may be off by.
 const TINY: f64 = 1e-9;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lease_core::{Constraints, Timing};
 
-use super::goals::{Goal, Goals};
+use super::goals::{Goal, Goals, ROUND_TRIPS};
 use crate::exit::{Code, Failure};
 
 /// Durations that go together.
@@ -76,7 +76,10 @@ impl Grid {
 
     /// The best value of one goal that the others leave room for.
     pub(super) fn reachable(&self, goals: &Goals, goal: Goal) -> Option<f64> {
-        let others = goals.without(goal);
+        let others = match goal {
+            Goal::Writes => goals.without(goal),
+            _ => Self::capped(goals).without(goal),
+        };
         let all = self.all(&others).filter(|one| others.missed(one).is_empty());
         let values = all.map(|one| match goal {
             // As much of the hold as can be, whatever would be proportionate.
@@ -111,7 +114,7 @@ impl Grid {
     }
 
     fn candidate(&self, lease: Duration, retry: Duration, outage: Option<Duration>) -> Option<Candidate> {
-        let needed = 2 * retry + outage.unwrap_or(lease / 5).max(Duration::from_millis(1));
+        let needed = 2 * retry + ROUND_TRIPS + outage.unwrap_or(lease / 5).max(Duration::from_millis(1));
         let renew = self.up(needed.max(self.down(lease * 2 / 3)));
         (renew <= self.hold_max(lease)).then(|| self.build(lease, renew, retry)).flatten()
     }

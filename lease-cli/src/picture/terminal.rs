@@ -15,10 +15,17 @@ pub(super) fn timeline(timeline: &Timeline, width: usize, colored: bool) -> Stri
     let lanes = timeline::lanes(timeline);
     let kinds = timeline::kinds(timeline);
     let names = lanes.iter().map(|lane| lane.name.as_str()).chain(kinds.iter().copied());
+    let instants = timeline::instants(timeline);
+    let words = timeline::words(&instants);
     let rows = [(timeline.gaps.name.as_str(), &timeline.gaps.spans, GAP), (OVERLAP, &timeline.overlaps, OVER)];
-    let strip = page.strip(names.chain(rows.iter().map(|row| row.0)), timeline.from, timeline.until);
+    let names = names.chain(rows.iter().map(|row| row.0)).chain((!instants.is_empty()).then_some(EVENTS));
+    let strip = page.strip(names, timeline.from, timeline.until);
     for kind in &kinds {
         page.row(kind, &strip, &[(timeline::of_kind(timeline, kind), BAND)]);
+    }
+    if !instants.is_empty() {
+        let at = instants.iter().map(|mark| Span::new(mark.at, mark.at)).collect();
+        page.row(EVENTS, &strip, &[(at, EVENT)]);
     }
     let overlaps = span::merged(&timeline.overlaps, Duration::ZERO);
     for lane in &lanes {
@@ -39,6 +46,9 @@ pub(super) fn timeline(timeline: &Timeline, width: usize, colored: bool) -> Stri
         (lanes.iter().any(|lane| !lane.acts.is_empty()), ACTS, "acts"),
         (lanes.iter().any(|lane| !lane.holds.is_empty()), HOLDS, "holds the record"),
         (!timeline.overlaps.is_empty(), OVER, "more than one acts"),
+        (!timeline.gaps.spans.is_empty(), GAP, timeline.gaps.name.as_str()),
+        (!kinds.is_empty(), BAND, "goes on"),
+        (!instants.is_empty(), EVENT, words.as_str()),
     ]);
     page.text
 }
@@ -134,7 +144,10 @@ impl Page {
             let line = page.styled(&line, "1");
             page.line(&line);
         }
-        for line in wrapped(&visible(subtitle), page.width) {
+        // A command is copied, and half of one does something else.
+        let (said, command) = subtitle.split_at(subtitle.find(DRAWN_BY).unwrap_or(subtitle.len()));
+        let command = (!command.is_empty()).then(|| visible(command));
+        for line in wrapped(&visible(said), page.width).into_iter().chain(command) {
             let line = page.styled(&line, "2");
             page.line(&line);
         }
@@ -188,6 +201,7 @@ impl Page {
     fn legend(&mut self, keys: &[(bool, Ink, &str)]) {
         let (mut line, mut taken) = (String::new(), 0);
         for (_, ink, word) in keys.iter().filter(|key| key.0) {
+            let word = &shortened(&visible(word), self.width - 2);
             let key = format!("{} {word}", self.inked(&ink.0.to_string(), *ink));
             let width = 2 + columns(word);
             if taken > 0 && taken + 3 + width > self.width {
@@ -254,5 +268,10 @@ const HOLDS: Ink = ('▒', "36");
 const OVER: Ink = ('!', "1;31");
 const GAP: Ink = ('x', "33");
 const BAND: Ink = ('~', "33");
+/// What a command in a subtitle follows upon.
+const DRAWN_BY: &str = "Drawn by: ";
+const EVENT: Ink = ('|', "35");
+/// The row of what happens at a moment.
+const EVENTS: &str = "events";
 const EMPTY: &str = "·";
 const WIDTH_MIN: usize = 30;

@@ -91,12 +91,14 @@ Two acted at once for 4 s
 seed 7; lease simulate --seed 7
 
 partition of a ····~~~~~~~~~~~~~~~~~~~~························
+events         ····································|···········
 a              ·███████████████!!!·····························
 b              ················!!!█████████████████▒▒▒▒▒▒▒▒▒▒▒▒
 nobody acts    x···································xxxxxxxxxxxx
 overlap        ················!!!·····························
                0           15s         30s         45s       1m
 █ acts   ▒ holds the record   ! more than one acts
+x nobody acts   ~ goes on   | b crashes
 ";
     let drawn = Picture::Timeline(overlap()).terminal(63, false);
     assert_eq!(drawn, expected, "\n{drawn}");

@@ -39,6 +39,25 @@ pub(super) fn of_kind(timeline: &Timeline, kind: &str) -> Vec<Span> {
     timeline.bands.iter().filter(|band| band.kind == kind).map(|band| band.span).collect()
 }
 
+/// What happens at a moment, and is no band that begins then.
+pub(super) fn instants(timeline: &Timeline) -> Vec<&Mark> {
+    let begins: BTreeSet<Duration> = timeline.bands.iter().map(|band| band.span.from).collect();
+    timeline.marks.iter().filter(|mark| !begins.contains(&mark.at)).collect()
+}
+
+/// Each of their words once, as far as anybody reads on.
+pub(super) fn words(marks: &[&Mark]) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for mark in marks {
+        if !words.contains(&mark.label.as_str()) {
+            words.push(&mark.label);
+        }
+    }
+    let more = if words.len() > WORDS_MAX { ", ..." } else { "" };
+    words.truncate(WORDS_MAX);
+    words.join(", ") + more
+}
+
 pub(super) fn draw(timeline: &Timeline) -> Drawing {
     let mut sketch = Sketch::new(timeline);
     sketch.canvas.legend(&keys(timeline));
@@ -287,6 +306,8 @@ const NAME_WIDTH_MAX: f64 = 210.0;
 /// Above so many bars they no longer say what each is.
 const TITLES_MAX: usize = 400;
 const TICKS_MAX: u32 = 10;
+/// More words fill a legend.
+const WORDS_MAX: usize = 6;
 const BAR_WIDTH_MIN: f64 = 1.5;
 const BAND_COLORS: usize = 5;
 /// The row below the lanes.

@@ -18,29 +18,47 @@ use crate::show;
 pub(super) struct Played<'a> {
     pub(super) plan: &'a Plan,
     pub(super) measured: Vec<Measured>,
-    /// The run that is shown, in each setting.
+    /// For each setting the run that is shown.
     shown: Vec<Shown>,
-    pub(super) shown_seed: u64,
 }
 
 /// One run, once more and with its picture.
 #[derive(Debug)]
 pub(super) struct Shown {
+    seed: u64,
     pub(super) schedule: Schedule,
     pub(super) outcome: lease_memory::sim::Outcome,
 }
 
 impl<'a> Played<'a> {
     pub(super) fn of(plan: &'a Plan, measured: Vec<Measured>) -> Result<Self, Failure> {
-        let shown_seed = worth_showing(&measured).unwrap_or(plan.seed);
         let keep = Keep { timeline: true, ..Keep::default() };
         let mut shown = Vec::with_capacity(plan.settings.len());
-        for setting in &plan.settings {
-            let schedule = plan.scenario.draw(setting, shown_seed).map_err(|error| cannot_be_run(&error))?;
+        for (setting, measured) in plan.settings.iter().zip(&measured) {
+            let seed = worth_showing(measured).unwrap_or(plan.seed);
+            let schedule = plan.scenario.draw(setting, seed).map_err(|error| cannot_be_run(&error))?;
             let outcome = run(&schedule, setting.demands(), keep).map_err(|error| cannot_be_run(&error))?;
-            shown.push(Shown { schedule, outcome });
+            shown.push(Shown { seed, schedule, outcome });
         }
-        Ok(Self { plan, measured, shown, shown_seed })
+        Ok(Self { plan, measured, shown })
+    }
+
+    fn runs(&self) -> u64 {
+        self.measured.iter().map(|measured| measured.runs).sum()
+    }
+
+    fn runs_wanted(&self) -> u64 {
+        self.plan.runs * self.plan.settings.len() as u64
+    }
+
+    /// Whether somebody did not want to wait for all runs.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.runs() < self.runs_wanted()
+    }
+
+    /// Whether no run of any setting ever had a leader.
+    fn is_leaderless(&self) -> bool {
+        self.measured.iter().all(|measured| measured.never_led == measured.runs)
     }
 
     /// Whether two acted at once, for whatever reason, or an invariant broke.
@@ -56,8 +74,12 @@ impl<'a> Played<'a> {
     pub(super) fn text(&self, colored: bool) -> String {
         let table = std::iter::once(HEAD.map(str::to_owned).to_vec());
         let table: Vec<Vec<String>> = table.chain(self.rows()).collect();
-        let mut text = show::columns(&table) + "\n";
-        for line in self.findings() {
+        let mut text = show::columns(&table);
+        let findings = self.findings();
+        if !findings.is_empty() {
+            text.push('\n');
+        }
+        for line in findings {
             text += &(line + "\n");
         }
         let pictures: Vec<Picture> = self.timelines().collect();
@@ -91,22 +113,30 @@ impl<'a> Played<'a> {
     /// What went wrong, a line each, with the way to see it.
     fn findings(&self) -> Vec<String> {
         let mut lines = Vec::new();
+        if self.is_interrupted() {
+            lines.push(format!("interrupted after {} of {} runs", self.runs(), self.runs_wanted()));
+        }
         for (setting, measured) in self.each() {
             for found in measured.overlaps.iter().take(FINDINGS_MAX) {
                 lines.push(format!(
-                    "{setting}: {}; replay: {}",
+                    "{setting}: {}; replay:\n  {}",
                     told(found),
                     self.plan.command_of(setting, found.seed)
                 ));
             }
             if measured.overlaps.len() > FINDINGS_MAX {
-                lines.push(format!("{setting}: and {} overlaps more", measured.overlaps.len() - FINDINGS_MAX));
+                let more = measured.overlaps.len() - FINDINGS_MAX;
+                lines.push(format!("{setting}: and {more} more overlap{}", if more == 1 { "" } else { "s" }));
             }
             if let Some((seed, violation)) = &measured.violation {
                 lines.push(format!(
-                    "{setting}: seed {seed} violates {violation}; replay: {}",
+                    "{setting}: seed {seed} violates {violation}; replay:\n  {}",
                     self.plan.command_of(setting, *seed)
                 ));
+            }
+            if measured.never_led > 0 {
+                let (never, runs) = (measured.never_led, measured.runs);
+                lines.push(format!("{setting}: {never} of {runs} runs never had a leader"));
             }
             if measured.ended_leaderless > 0 {
                 let (ended, runs) = (measured.ended_leaderless, measured.runs);
@@ -120,8 +150,7 @@ impl<'a> Played<'a> {
 
     fn timelines(&self) -> impl Iterator<Item = Picture> {
         self.plan.settings.iter().zip(&self.shown).map(|(setting, shown)| {
-            let subtitle =
-                format!("Seed {}. Drawn by: {}", self.shown_seed, self.plan.command_of(setting, self.shown_seed));
+            let subtitle = format!("Seed {}. Drawn by: {}", shown.seed, self.plan.command_of(setting, shown.seed));
             let name = format!("{}, {setting}", self.plan.name);
             Picture::Timeline(pictures::timeline(&name, subtitle, &shown.schedule, &shown.outcome))
         })
@@ -136,7 +165,9 @@ impl<'a> Played<'a> {
     pub(super) fn report(&self, pictures: Vec<Picture>) -> Report {
         let head = HEAD.map(|head| head[..1].to_owned() + &head[1..].to_lowercase()).to_vec();
         let mut parts = vec![Part::Table(Table { head, rows: self.rows().collect() })];
-        parts.extend(self.findings().into_iter().map(Part::Text));
+        parts.extend(
+            self.findings().iter().flat_map(|finding| finding.lines()).map(|line| Part::Text(line.trim().to_owned())),
+        );
         parts.push(Part::Text(EXPLAINED.to_owned()));
         if self.plan.is_unsafe() {
             parts.insert(0, Part::Text(format!("{UNSAFE}: {UNSAFE_EXPLAINED}")));
@@ -153,6 +184,7 @@ impl<'a> Played<'a> {
         let bad = self.each().filter(|(_, measured)| !measured.overlaps.is_empty() || measured.violation.is_some());
         let bad: Vec<String> = bad.map(|(setting, _)| setting.to_string()).collect();
         match bad.len() {
+            0 if self.is_leaderless() => format!("{label}{name}: nobody ever led"),
             0 => format!("{label}{name}: no two act at once"),
             count if count == self.measured.len() => format!("{label}{name}: two act at once"),
             _ => format!("{label}{name}: two act at once with {}", bad.join(" and ")),
@@ -165,7 +197,7 @@ impl<'a> Played<'a> {
         let index = self.shown.iter().position(is_bad).unwrap_or(0);
         let (setting, shown) = (&self.plan.settings[index], &self.shown[index]);
         Replay {
-            origin: format!("seed {} of {}, {setting}", self.shown_seed, self.plan.name),
+            origin: format!("seed {} of {}, {setting}", shown.seed, self.plan.name),
             violates: shown.outcome.violation.as_ref().map(ToString::to_string),
             schedule: shown.schedule.clone(),
         }
@@ -182,19 +214,18 @@ impl<'a> Played<'a> {
             until_seconds: plan.scenario.until.as_secs_f64(),
             unsafe_timing: plan.is_unsafe(),
             command: plan.command(),
+            interrupted: self.is_interrupted(),
             settings: self.each().map(|(setting, measured)| Figures::of(setting, measured)).collect(),
         }
     }
 }
 
-/// The run that shows most: the first that went wrong, or the longest time without a leader.
-fn worth_showing(measured: &[Measured]) -> Option<u64> {
-    let wrong = measured.iter().flat_map(|one| {
-        let overlap = one.overlaps.first().map(|found| found.seed);
-        let violation = one.violation.as_ref().map(|(seed, _)| *seed);
-        [overlap, violation].into_iter().flatten()
-    });
-    wrong.min().or_else(|| measured.first()?.longest.map(|(seed, _)| seed))
+/// The run that shows most: an invariant that broke, the longest overlap, or the longest time without a leader.
+fn worth_showing(measured: &Measured) -> Option<u64> {
+    let violation = measured.violation.as_ref().map(|(seed, _)| *seed);
+    // Of equal ones the first.
+    let overlap = measured.overlaps.iter().rev().max_by_key(|found| found.overlap.span_ns()).map(|found| found.seed);
+    violation.or(overlap).or(measured.longest.map(|(seed, _)| seed))
 }
 
 /// An overlap in words, with its excuse where it has one.
@@ -225,6 +256,7 @@ pub(super) struct Document<'a> {
     until_seconds: f64,
     unsafe_timing: bool,
     command: String,
+    interrupted: bool,
     settings: Vec<Figures>,
 }
 
@@ -238,6 +270,8 @@ struct Figures {
     retry_period_seconds: f64,
     unsafe_timing: bool,
     runs: u64,
+    /// Of these runs, those in which nobody ever led.
+    never_led: u64,
     simulated_seconds: f64,
     leaderless: Leaderless,
     writes_per_minute: f64,
@@ -281,6 +315,7 @@ impl Figures {
             retry_period_seconds: setting.three.retry.as_secs_f64(),
             unsafe_timing: setting.is_unsafe,
             runs: measured.runs,
+            never_led: measured.never_led,
             simulated_seconds: seconds(measured.stats.simulated_ns),
             leaderless: Leaderless {
                 count: measured.stats.leaderless_ns.len(),

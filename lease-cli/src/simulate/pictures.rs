@@ -22,12 +22,13 @@ pub(super) fn timeline(name: &str, subtitle: String, schedule: &Schedule, outcom
     }
     let acts: Vec<Span> = lanes.iter().flat_map(|lane| lane.acts.iter().copied()).collect();
     let first = acts.iter().map(|act| act.from).min();
-    let gaps = first.map_or_else(Vec::new, |first| without(&[Span::new(first, ns(until))], &acts));
+    // Where nobody ever acts, nobody is waited for: that is missed from the beginning.
+    let gaps = without(&[Span::new(first.unwrap_or_default(), ns(until))], &acts);
     let overlaps: Vec<Span> =
         outcome.stats.overlaps.iter().map(|overlap| span(overlap.from_ns, overlap.until_ns)).collect();
     let (bands, marks) = faults(schedule, until);
     Timeline {
-        title: format!("{name}: {}", finding(&gaps, &overlaps)),
+        title: format!("{name}: {}", finding(first.is_some(), &gaps, &overlaps)),
         subtitle,
         from: Duration::ZERO,
         until: ns(until),
@@ -40,10 +41,11 @@ pub(super) fn timeline(name: &str, subtitle: String, schedule: &Schedule, outcom
 }
 
 /// What there is to see, in a few words.
-fn finding(gaps: &[Span], overlaps: &[Span]) -> String {
+fn finding(somebody_led: bool, gaps: &[Span], overlaps: &[Span]) -> String {
     let longest = |spans: &[Span]| spans.iter().map(|span| span.length()).max();
     match (longest(overlaps), longest(gaps)) {
         (Some(overlap), _) => format!("two act at once for {}", rounded(overlap)),
+        _ if !somebody_led => "nobody ever led".to_owned(),
         (None, None) => "never without a leader".to_owned(),
         (None, Some(gap)) => format!("nobody acts for {}", rounded(gap)),
     }
@@ -76,7 +78,9 @@ fn faults(schedule: &Schedule, end_ns: u64) -> (Vec<Band>, Vec<Mark>) {
 /// How long nobody led, in each setting.
 pub(super) fn ecdf<'a>(plan: &Plan, each: impl Iterator<Item = (&'a Setting, &'a Measured)>) -> Ecdf {
     let (mut series, mut medians) = (Vec::new(), Vec::new());
+    let mut somebody_led = false;
     for (setting, measured) in each {
+        somebody_led |= measured.never_led < measured.runs;
         let samples: Vec<Duration> = measured.stats.leaderless_ns.iter().copied().map(ns).collect();
         if let Some(median) = measured.leaderless_percentile_ns(50) {
             medians.push(format!("{} with {setting}", rounded(ns(median))));
@@ -85,6 +89,7 @@ pub(super) fn ecdf<'a>(plan: &Plan, each: impl Iterator<Item = (&'a Setting, &'a
     }
     let label = if plan.is_unsafe() { format!("{UNSAFE}: ") } else { String::new() };
     let title = match medians.len() {
+        0 if !somebody_led => format!("{label}{}: nobody ever led", plan.name),
         0 => format!("{label}{}: never without a leader", plan.name),
         1..=3 => {
             format!("{label}{}: half of the times without a leader last at most {}", plan.name, medians.join(", "))

@@ -1,14 +1,16 @@
 //! The presets of the proof: each seed draws a whole run, candidates and all, and every invariant is demanded.
 
+use std::fmt::Write as _;
+
 use lease_memory::sim::{Batch, Demands, Excuse, Family, Finding, Keep, Replay, run};
 use serde::Serialize;
 
-use super::replay::{self, Scene};
+use super::replay::Scene;
 use super::source::cannot_be_run;
-use super::{Arguments, progress};
+use super::{Arguments, INTERRUPTED, outputs, progress};
 use crate::cli::{Global, Output};
 use crate::exit::{Code, Failure};
-use crate::show;
+use crate::{show, signals};
 
 pub(super) fn play(family: Family, arguments: &Arguments, global: &Global) -> Result<u8, Failure> {
     let changed = [
@@ -24,6 +26,7 @@ pub(super) fn play(family: Family, arguments: &Arguments, global: &Global) -> Re
             Failure::new(Code::Usage, what).help("use it with crash, partition, skew, slow-api or rolling-update")
         );
     }
+    outputs::check(arguments)?;
     let runs = arguments.runs.unwrap_or(if arguments.seed.is_some() { 1 } else { RUNS });
     let seed = arguments.seed.unwrap_or(0);
     if runs == 1 { one(family, seed, arguments, global) } else { many(family, seed, runs, arguments, global) }
@@ -39,15 +42,16 @@ fn one(family: Family, seed: u64, arguments: &Arguments, global: &Global) -> Res
     let command = format!("lease simulate --preset {} --seed {seed}", family.as_str());
     let violates = finding.as_ref().map(|finding| finding.violation.to_string());
     let scene = Scene { replay: Replay { origin: name, violates, schedule }, outcome, command };
-    scene.show(false, global)?;
-    if let (Some(finding), Output::Table) = (&finding, global.output) {
-        show::print(&format!("\n{finding}\n"))?;
-    }
     scene.draw(arguments)?;
-    if let Some(path) = &arguments.save {
-        replay::save(path, &scene.replay)?;
-    }
+    let saved = saved(arguments, &scene.replay)?;
+    let found = finding.map_or_else(String::new, |finding| format!("\n{finding}\n"));
+    scene.show(false, &(found + &saved), global)?;
     Ok(if scene.is_bad() { Code::No as u8 } else { 0 })
+}
+
+/// Keeps a run where that was asked for, and says so in a line.
+fn saved(arguments: &Arguments, replay: &Replay) -> Result<String, Failure> {
+    arguments.save.as_deref().map_or_else(|| Ok(String::new()), |path| outputs::save(path, replay))
 }
 
 /// Many seeds, until one breaks something.
@@ -55,13 +59,20 @@ fn many(family: Family, from: u64, runs: u64, arguments: &Arguments, global: &Gl
     if arguments.out.is_some() {
         return Err(Failure::new(Code::Usage, "-O draws one run of a preset of the proof").help("name its --seed"));
     }
+    let stop = signals::interruption().map_err(|error| Failure::of(Code::System, &error))?;
     if global.output == Output::Table {
-        show::print(&format!("{}: {runs} runs from seed {from}, all invariants demanded\n\n", family.as_str()))?;
+        show::offer(&format!("{}: {runs} runs from seed {from}, all invariants demanded\n\n", family.as_str()))?;
     }
     let bar = progress(runs, global);
     let batch = Batch { families: vec![family], from, seeds: runs, rule: None, threads: None };
-    let outcome = batch.play(&|done| bar.set_position(done));
+    let outcome = batch.play_until(&stop, &|done| bar.set_position(done));
     bar.finish_and_clear();
+    let is_interrupted = outcome.finding.is_none() && outcome.runs < runs;
+    let kept = match &outcome.finding {
+        Some(finding) => saved(arguments, &Replay::of(finding, family.draw(finding.seed), &finding.violation))?,
+        None if arguments.save.is_some() => "nothing is saved: no run broke an invariant\n".to_owned(),
+        None => String::new(),
+    };
     let stats = &outcome.stats;
     let excuses = [Excuse::ClockRate, Excuse::Frozen, Excuse::Edited, Excuse::RolledBack, Excuse::Late];
     let told: Vec<(usize, &str)> = excuses
@@ -76,23 +87,29 @@ fn many(family: Family, from: u64, runs: u64, arguments: &Arguments, global: &Gl
         faults: stats.faults,
         terms: stats.terms,
         overlaps: stats.overlaps.len(),
+        interrupted: is_interrupted,
         violation: outcome.finding.as_ref().map(ToString::to_string),
     };
     match global.output {
         Output::Table => {
             let mut text = format!("{} runs, {} faults, {} terms\n", document.runs, document.faults, document.terms);
-            text.extend(told.iter().map(|(count, why)| format!("{count} overlaps, because {why}\n")));
+            text.extend(told.iter().map(|(count, why)| {
+                let plural = if *count == 1 { "" } else { "s" };
+                format!("{count} overlap{plural}, because {why}\n")
+            }));
             text += &document.violation.clone().map_or_else(|| "no violation\n".to_owned(), |found| found + "\n");
-            show::print(&text)?;
+            if is_interrupted {
+                let _ = writeln!(text, "interrupted after {} of {runs} runs", outcome.runs);
+            }
+            show::offer(&(text + &kept))?;
         }
-        output => show::print(&show::document(&document, output)?)?,
+        output => show::offer(&show::document(&document, output)?)?,
     }
-    let Some(finding) = outcome.finding else { return Ok(0) };
-    if let Some(path) = &arguments.save {
-        let schedule = family.draw(finding.seed);
-        replay::save(path, &Replay::of(&finding, schedule, &finding.violation))?;
-    }
-    Ok(Code::No as u8)
+    Ok(match () {
+        () if is_interrupted => INTERRUPTED,
+        () if outcome.finding.is_some() => Code::No as u8,
+        () => 0,
+    })
 }
 
 #[derive(Debug, Serialize)]
@@ -105,6 +122,7 @@ struct Document {
     terms: u64,
     /// All of them with a broken assumption, or there is a violation.
     overlaps: usize,
+    interrupted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     violation: Option<String>,
 }

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use lease_core::Pretty;
-use lease_memory::sim::{Demands, Keep, Node, Outcome, Replay, ReplayError, Rule, run, shrink};
+use lease_memory::sim::{Demands, Keep, Node, Outcome, Replay, ReplayError, Rule, run};
 use serde::Serialize;
 
 use super::source::{cannot_be_run, quoted};
-use super::{Arguments, UNSAFE, pictures};
+use super::{Arguments, UNSAFE, outputs, pictures};
 use crate::cli::{Global, Output};
 use crate::exit::{Code, Failure};
-use crate::picture::{Part, Picture, Report, rounded};
+use crate::picture::{Part, Picture, Report, rounded, visible};
 use crate::plot::terminal_width;
 use crate::show;
 
@@ -28,6 +28,7 @@ pub(super) struct Scene {
 
 pub(super) fn replay(path: &Path, arguments: &Arguments, global: &Global) -> Result<u8, Failure> {
     let replay = read(path)?;
+    outputs::check(arguments)?;
     if is_unsafe(&replay) && !arguments.unsafe_timing {
         let what = format!("{}: its durations break the inequality that exclusion rests on", path.display());
         return Err(Failure::new(Code::Configuration, what).help("--unsafe-timing runs them all the same"));
@@ -37,30 +38,15 @@ pub(super) fn replay(path: &Path, arguments: &Arguments, global: &Global) -> Res
     let flag = if is_unsafe(&replay) { " --unsafe-timing" } else { "" };
     let command = format!("lease simulate --replay {}{flag}", quoted(&path.display().to_string()));
     let scene = Scene { replay, outcome, command };
-    scene.show(true, global)?;
     scene.draw(arguments)?;
+    scene.show(true, "", global)?;
     Ok(if scene.is_bad() { Code::No as u8 } else { 0 })
-}
-
-/// Writes a run to a file, made smaller where it breaks something.
-pub(super) fn save(path: &Path, replay: &Replay) -> Result<(), Failure> {
-    let smaller = shrink(&replay.schedule, demands(replay), SHRINK_TIME);
-    let text = match smaller {
-        Some((schedule, violation)) => {
-            Replay { schedule, violates: Some(violation.to_string()), origin: replay.origin.clone() }.to_json()
-        }
-        None => replay.to_json(),
-    };
-    fs::write(path, text).map_err(|error| {
-        Failure::new(Code::System, format!("{} cannot be written: {error}", path.display()))
-            .help("use another --save FILE")
-    })
 }
 
 fn read(path: &Path) -> Result<Replay, Failure> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|error| {
-        Failure::new(Code::Configuration, format!("replay file {shown} cannot be read: {error}"))
+        Failure::new(Code::unread(&error), format!("replay file {shown} cannot be read: {error}"))
             .help("name a file that --save wrote")
     })?;
     Replay::from_json(&text).map_err(|error| {
@@ -76,7 +62,7 @@ fn read(path: &Path) -> Result<Replay, Failure> {
 }
 
 /// Exclusion always; a leader only where its absence is what was found.
-fn demands(replay: &Replay) -> Demands {
+pub(super) fn demands(replay: &Replay) -> Demands {
     let liveness = replay.violates.as_deref().is_some_and(|violates| violates.starts_with("liveness"));
     Demands { exclusion: true, liveness }
 }
@@ -94,13 +80,13 @@ impl Scene {
     /// What is shown first and above everything.
     fn heading(&self) -> String {
         let label = if is_unsafe(&self.replay) { format!("{UNSAFE}: ") } else { String::new() };
-        format!("{label}{}", self.replay.origin)
+        format!("{label}{}", visible(&self.replay.origin))
     }
 
-    /// The run for people, with its story or without, or as a document.
-    pub(super) fn show(&self, with_story: bool, global: &Global) -> Result<(), Failure> {
+    /// The run for people, with its story or without and a last word, or as a document.
+    pub(super) fn show(&self, with_story: bool, last: &str, global: &Global) -> Result<(), Failure> {
         if global.output != Output::Table {
-            return show::print(&show::document(&self.document(), global.output)?);
+            return show::offer(&show::document(&self.document(), global.output)?);
         }
         let mut text = self.heading() + "\n";
         for (index, node) in self.replay.schedule.nodes.iter().enumerate() {
@@ -109,14 +95,14 @@ impl Scene {
         text.push('\n');
         if with_story {
             for line in &self.outcome.story {
-                text += &(line.clone() + "\n");
+                text += &(visible(line) + "\n");
             }
             text.push('\n');
         }
         text += &self.picture().terminal(terminal_width(), global.color.on_stdout());
         text += "\n";
-        text += &(self.verdict() + "\n");
-        show::print(&text)
+        text += &(self.verdict() + "\n" + last);
+        show::offer(&text)
     }
 
     /// What it breaks, or that it breaks nothing.
@@ -132,7 +118,7 @@ impl Scene {
         match (&self.outcome.violation, overlaps.first()) {
             (Some(violation), _) => format!("{label}violates {violation}"),
             (None, Some(first)) if overlaps.len() == 1 => format!("{label}{}", told(first)),
-            (None, Some(first)) => format!("{label}{}, and {} overlaps more", told(first), overlaps.len() - 1),
+            (None, Some(first)) => format!("{label}{}, and {} more", told(first), overlaps.len() - 1),
             (None, None) => format!("{label}no two act at once, and no invariant breaks"),
         }
     }
@@ -198,6 +184,3 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     story: &'a [String],
 }
-
-/// A smaller run is worth a few seconds, and not more.
-const SHRINK_TIME: Duration = Duration::from_secs(10);

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use lease_core::Pretty;
-use lease_memory::sim::{RuleName, Scenario, ScheduleError, Setting, SettingError, Three};
+use lease_memory::sim::{Replay, RuleName, Scenario, ScheduleError, Setting, SettingError, Three};
 
 use super::{Arguments, PresetName, UNSAFE};
 use crate::exit::{Code, Failure};
+use crate::picture::visible;
 
 /// A scenario and how to play it.
 #[derive(Debug)]
@@ -26,9 +28,14 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn of(arguments: &Arguments) -> Result<Self, Failure> {
-        let (name, mut scenario) = match (arguments.preset, &arguments.scenario) {
-            (Some(PresetName::Scenario(preset)), _) => (preset.as_str().to_owned(), Scenario::preset(preset)),
-            (_, Some(path)) => (path.display().to_string(), read(path)?),
+        let (name, text, mut scenario) = match (arguments.preset, &arguments.scenario) {
+            (Some(PresetName::Scenario(preset)), _) => {
+                (preset.as_str().to_owned(), preset.yaml().to_owned(), Scenario::preset(preset))
+            }
+            (_, Some(path)) => {
+                let (text, scenario) = read(path)?;
+                (visible(&path.display().to_string()), text, scenario)
+            }
             (_, None) => return Err(Failure::new(Code::Usage, "there is nothing to play")),
         };
         if let Some(nodes) = arguments.nodes {
@@ -42,7 +49,10 @@ impl Plan {
             return Err(Failure::new(Code::Configuration, format!("{name}{place}: {fault}"))
                 .help("change --until or --nodes, or the scenario"));
         }
-        let settings = settings(arguments, &scenario)?;
+        let settings = settings(arguments, &scenario, &|index| match Scenario::place_of_compared(&text, index) {
+            Some((line, column)) => format!("{name}:{line}:{column}: "),
+            None => format!("{name}: "),
+        })?;
         let what = arguments.preset.map_or_else(|| quoted(&name), |preset| format!("--preset {}", preset.name()));
         let mut rest = String::new();
         rest.extend(arguments.nodes.map(|nodes| format!(" --nodes {nodes}")));
@@ -75,7 +85,7 @@ impl Plan {
         let label = if self.is_unsafe() { format!("{UNSAFE}: ") } else { String::new() };
         format!(
             "{label}{name}: {}; {candidates}, {runs} of {} each, from seed {seed}",
-            scenario.about,
+            visible(&scenario.about),
             Pretty(scenario.until)
         )
     }
@@ -97,33 +107,46 @@ impl Plan {
     }
 }
 
-fn read(path: &Path) -> Result<Scenario, Failure> {
+/// A scenario and its text.
+fn read(path: &Path) -> Result<(String, Scenario), Failure> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|error| {
-        Failure::new(Code::Configuration, format!("scenario {shown} cannot be read: {error}"))
+        Failure::new(Code::unread(&error), format!("scenario {shown} cannot be read: {error}"))
             .help("name a file, or use --preset")
     })?;
-    Scenario::from_yaml(&text).map_err(|error| {
+    if Replay::is_one(&text) {
+        let help = format!("lease simulate --replay {}", quoted(&shown.to_string()));
+        return Err(Failure::new(Code::Configuration, format!("{shown} is no scenario, but a replay file")).help(help));
+    }
+    let scenario = Scenario::from_yaml(&text).map_err(|error| {
         let place = match (error.line, error.column) {
             (Some(line), Some(column)) => format!(":{line}:{column}"),
             _ => String::new(),
         };
         Failure::new(Code::Configuration, format!("{shown}{place}: {}", error.what))
             .help("the keys of a scenario are described in docs/simulate.md")
-    })
+    })?;
+    Ok((text, scenario))
 }
 
-/// Each of the durations with each of the rules.
-fn settings(arguments: &Arguments, scenario: &Scenario) -> Result<Vec<Setting>, Failure> {
+/// Each of the durations with each of the rules. What the scenario compares has a place in it.
+fn settings(
+    arguments: &Arguments,
+    scenario: &Scenario,
+    place: &dyn Fn(usize) -> String,
+) -> Result<Vec<Setting>, Failure> {
     let compared = if arguments.compare.is_empty() { &scenario.compare } else { &arguments.compare };
     let mut rules: Vec<RuleName> = arguments.rule.iter().map(|rule| (*rule).into()).collect();
     if rules.is_empty() {
         rules.push(scenario.rule);
     }
     let mut settings: Vec<Setting> = Vec::new();
-    for three in compared {
+    for (index, three) in compared.iter().enumerate() {
         for rule in &rules {
-            let setting = Setting::new(*three, *rule, arguments.unsafe_timing).map_err(|error| refused(&error))?;
+            let setting = Setting::new(*three, *rule, arguments.unsafe_timing).map_err(|error| {
+                let place = if arguments.compare.is_empty() { place(index) } else { String::new() };
+                refused(&place, &error, arguments.unsafe_timing)
+            })?;
             if !settings.contains(&setting) {
                 settings.push(setting);
             }
@@ -136,10 +159,17 @@ fn settings(arguments: &Arguments, scenario: &Scenario) -> Result<Vec<Setting>, 
     Ok(settings)
 }
 
-fn refused(error: &SettingError) -> Failure {
-    let failure = Failure::new(Code::Configuration, error.to_string());
+fn refused(place: &str, error: &SettingError, unsafe_timing: bool) -> Failure {
+    let failure = Failure::new(Code::Configuration, format!("{place}{error}"));
+    let can_be_run = |three: &Three| Setting::new(*three, RuleName::Ours, true).is_ok();
     match error {
-        SettingError::Ours { .. } => failure.help("--unsafe-timing runs them all the same"),
+        SettingError::Ours { three, .. } if !unsafe_timing && can_be_run(three) => {
+            failure.help("--unsafe-timing runs them all the same")
+        }
+        SettingError::Ours { three, .. } if three.retry < SHORTEST || three.renew < SHORTEST => {
+            failure.help("they are below what can be simulated")
+        }
+        SettingError::Ours { .. } => failure.help("they are beyond what can be simulated"),
         SettingError::ClientGo { .. } => failure.help("client-go would refuse to start with them"),
     }
 }
@@ -165,3 +195,5 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 const SETTINGS_MAX: usize = 20;
+/// Nothing shorter can be reckoned with.
+const SHORTEST: Duration = Duration::from_millis(1);

@@ -60,6 +60,11 @@ pub struct BatchOutcome {
 impl Batch {
     /// Plays them, and tells `progress` after each run how many there were so far.
     pub fn play(&self, progress: &(dyn Fn(u64) + Sync)) -> BatchOutcome {
+        self.play_until(&AtomicBool::new(false), progress)
+    }
+
+    /// The same, but begins no more runs once `stop` is set.
+    pub fn play_until(&self, stop: &AtomicBool, progress: &(dyn Fn(u64) + Sync)) -> BatchOutcome {
         let jobs = self.seeds * self.families.len() as u64;
         let threads = self.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -69,7 +74,7 @@ impl Batch {
             for _ in 0..threads {
                 scope.spawn(|| {
                     let mut own = BatchOutcome::default();
-                    while !found.load(Ordering::Relaxed) {
+                    while !found.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
                         let job = next.fetch_add(1, Ordering::Relaxed);
                         if job >= jobs {
                             break;

@@ -31,6 +31,8 @@ pub struct Measured {
     pub runs: u64,
     /// How many of them ended without a leader: how long that would have lasted is not known.
     pub ended_leaderless: u64,
+    /// How many of them never had a leader: no time without one is counted of those.
+    pub never_led: u64,
     /// All figures together. The times without a leader are in ascending order; the overlaps are told below.
     pub stats: Stats,
     /// When two acted at once, in the order of seeds.
@@ -56,6 +58,18 @@ impl Measure<'_> {
     /// # Errors
     /// When the scenario asks for what cannot be run.
     pub fn play(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Measured>, ScheduleError> {
+        self.play_until(&AtomicBool::new(false), progress)
+    }
+
+    /// The same, but begins no more runs once `stop` is set: the figures are those of the runs that were played.
+    ///
+    /// # Errors
+    /// When the scenario asks for what cannot be run.
+    pub fn play_until(
+        &self,
+        stop: &AtomicBool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<Measured>, ScheduleError> {
         let settings = self.settings.len() as u64;
         let jobs = self.runs.saturating_mul(settings);
         let threads = self.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
@@ -68,6 +82,7 @@ impl Measure<'_> {
                     let mut own = Ok(nothing());
                     while let Ok(measured) = &mut own
                         && !failed.load(Ordering::Relaxed)
+                        && !stop.load(Ordering::Relaxed)
                     {
                         let job = next.fetch_add(1, Ordering::Relaxed);
                         if job >= jobs {
@@ -111,6 +126,7 @@ impl Measured {
     fn note(&mut self, seed: u64, stats: &Stats, violation: Option<Violation>) {
         self.runs += 1;
         self.ended_leaderless += u64::from(stats.ended_leaderless);
+        self.never_led += u64::from(!stats.anybody_acted && violation.is_none());
         self.overlaps.extend(stats.overlaps.iter().map(|overlap| SeedOverlap { seed, overlap: *overlap }));
         self.stats.add(stats);
         let longest = stats.leaderless_ns.iter().max().map(|ns| (seed, *ns));
@@ -121,6 +137,7 @@ impl Measured {
     fn add(&mut self, other: Self) {
         self.runs += other.runs;
         self.ended_leaderless += other.ended_leaderless;
+        self.never_led += other.never_led;
         self.overlaps.extend(other.overlaps);
         self.stats.add(&other.stats);
         self.longest = longer(self.longest, other.longest);

@@ -260,6 +260,7 @@ impl Oracle {
             }
         }
         self.nodes[node].acts = true;
+        self.stats.anybody_acted = true;
         if self.demands.exclusion { verdict } else { Ok(()) }
     }
 

@@ -1,4 +1,4 @@
-//! A run in a file: the schedule as it is, what it was found to break, and a digest that tells an edited one.
+//! A run in a file: the schedule as it is, what it was found to break, and a digest of all of it that tells an edited one.
 
 use std::hash::Hasher;
 
@@ -33,7 +33,7 @@ pub enum ReplayError {
         found: u32,
     },
     /// It is not as it was written.
-    #[error("the schedule does not fit its digest: the file was edited or cut off; make it again from its seed")]
+    #[error("the run does not fit its digest: the file was edited or cut off; make it again from its seed")]
     Edited,
     /// It cannot be run.
     #[error(transparent)]
@@ -71,12 +71,24 @@ impl Replay {
             format: FORMAT,
             origin: self.origin.clone(),
             violates: self.violates.clone(),
-            digest: digest(&self.schedule),
+            digest: self.digest(),
             schedule: self.schedule.clone(),
         };
         let mut text = serde_json::to_string_pretty(&file).expect("plain data can be written");
         text.push('\n');
         text
+    }
+
+    /// Whether this looks like such a file, of whatever version, and not like anything else.
+    pub fn is_one(text: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Form {
+            #[serde(rename = "format")]
+            _format: u32,
+            #[serde(rename = "schedule")]
+            _schedule: serde::de::IgnoredAny,
+        }
+        serde_json::from_str::<Form>(text).is_ok()
     }
 
     /// Reads what [`Replay::to_json`] wrote, and nothing else.
@@ -89,19 +101,22 @@ impl Replay {
             return Err(ReplayError::Version { found: format });
         }
         let file: File = serde_json::from_str(text).map_err(ReplayError::Form)?;
-        if file.digest != digest(&file.schedule) {
+        let replay = Self { origin: file.origin, violates: file.violates, schedule: file.schedule };
+        if file.digest != replay.digest() {
             return Err(ReplayError::Edited);
         }
-        file.schedule.check()?;
-        Ok(Self { origin: file.origin, violates: file.violates, schedule: file.schedule })
+        replay.schedule.check()?;
+        Ok(replay)
     }
-}
 
-/// A number for the content, whatever the spaces between.
-fn digest(schedule: &Schedule) -> String {
-    let mut hasher = SipHasher13::new();
-    hasher.write(serde_json::to_string(schedule).expect("plain data can be written").as_bytes());
-    format!("{:032x}", hasher.finish128().as_u128())
+    /// A number for the content, whatever the spaces between. The words are in it, because people believe them, and
+    /// because what is said to be violated decides what is demanded.
+    fn digest(&self) -> String {
+        let content = (&self.origin, &self.violates, &self.schedule);
+        let mut hasher = SipHasher13::new();
+        hasher.write(serde_json::to_string(&content).expect("plain data can be written").as_bytes());
+        format!("{:032x}", hasher.finish128().as_u128())
+    }
 }
 
 /// Raised whenever an old file would be run differently.
@@ -127,6 +142,12 @@ mod tests {
         let edited = text.replacen("\"watches\": true", "\"watches\": false", 1);
         assert_ne!(edited, text);
         assert!(matches!(Replay::from_json(&edited), Err(ReplayError::Edited)));
+        for words in [
+            text.replacen("seed 7 of edits", "seed 8 of edits", 1),
+            text.replacen("\"digest\"", "\"violates\": \"liveness\",\n  \"digest\"", 1),
+        ] {
+            assert!(words != text && matches!(Replay::from_json(&words), Err(ReplayError::Edited)), "{words:.200}");
+        }
         assert!(matches!(Replay::from_json(&text[..text.len() / 2]), Err(ReplayError::Form(_))));
         let newer = text.replacen("\"format\": 1", "\"format\": 2, \"more\": 1", 1);
         assert!(matches!(Replay::from_json(&newer), Err(ReplayError::Version { found: 2 })));

@@ -10,6 +10,7 @@
 mod draw;
 mod event;
 mod file;
+mod refusal;
 mod setting;
 #[cfg(test)]
 mod tests;
@@ -60,7 +61,7 @@ pub struct Scenario {
     #[serde(default)]
     pub clocks: Clocks,
     /// How much of the time that it has for stopping the work of a candidate uses; by default anything, 0..100.
-    #[serde(default = "anything")]
+    #[serde(default = "anything", deserialize_with = "file::stop_percent")]
     pub stop_percent: Amount,
     /// How long work takes to drain when it is asked to; by default 0s..1s.
     #[serde(default = "up_to_a_second")]
@@ -106,6 +107,39 @@ pub enum ScenarioFault {
     /// Time would run backwards.
     #[error("a rate error of {0} ppm is beyond {RATE_PPM_MAX} ppm")]
     Rate(u32),
+    /// A share that is none.
+    #[error("stop_percent is 0 to 100, not {}..{}", .0.from, .0.until)]
+    StopPercent(Amount),
+    /// A duration that no run is long enough for.
+    #[error(
+        "{key} may be as long as {longest}, but the whole run lasts {until}",
+        longest = lease_core::Pretty(*.longest),
+        until = lease_core::Pretty(*.until)
+    )]
+    Outlasts {
+        /// The key.
+        key: &'static str,
+        /// How long it may be.
+        longest: Duration,
+        /// How long the run is.
+        until: Duration,
+    },
+    /// The same for an event.
+    #[error(
+        "{key} of {what} may be as long as {longest}, but the whole run lasts {until}",
+        longest = lease_core::Pretty(*.longest),
+        until = lease_core::Pretty(*.until)
+    )]
+    EventOutlasts {
+        /// The key.
+        key: &'static str,
+        /// The kind of event.
+        what: Kind,
+        /// How long it may be.
+        longest: Duration,
+        /// How long the run is.
+        until: Duration,
+    },
     /// An event lies, or may lie, beyond the end.
     #[error(
         "{what} may come as late as {latest}, but the run ends at {until}",
@@ -168,6 +202,11 @@ impl Scenario {
         file::read(text)
     }
 
+    /// Where in its file one of the settings to compare is: line and column.
+    pub fn place_of_compared(text: &str, index: usize) -> Option<(u64, u64)> {
+        file::place_of_compared(text, index)
+    }
+
     /// A preset.
     pub fn preset(preset: Preset) -> Self {
         Self::from_yaml(preset.yaml()).expect("a test reads every preset")
@@ -187,6 +226,14 @@ impl Scenario {
         }
         if !(1..=RUNS_MAX).contains(&self.runs) {
             return whole(ScenarioFault::Runs(self.runs));
+        }
+        if self.stop_percent.from < 0 || self.stop_percent.until > 100 {
+            return whole(ScenarioFault::StopPercent(self.stop_percent));
+        }
+        for (key, between) in [("latency", self.latency), ("drain", self.drain)] {
+            if between.until > self.until {
+                return whole(ScenarioFault::Outlasts { key, longest: between.until, until: self.until });
+            }
         }
         for (index, event) in self.events.iter().enumerate() {
             event.check(self).map_err(|fault| (Some(index), fault))?;

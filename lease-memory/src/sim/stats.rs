@@ -18,6 +18,8 @@ pub struct Stats {
     pub leaderless_ns: Vec<u64>,
     /// Whether nobody acted at the end, although somebody had before; of many runs, whether that was so in any.
     pub ended_leaderless: bool,
+    /// Whether anybody acted at all; of many runs, in any of them.
+    pub anybody_acted: bool,
     /// How many writes were sent.
     pub writes: u64,
     /// How many reads were sent.
@@ -60,6 +62,7 @@ impl Stats {
         self.faults += other.faults;
         self.leaderless_ns.extend_from_slice(&other.leaderless_ns);
         self.ended_leaderless |= other.ended_leaderless;
+        self.anybody_acted |= other.anybody_acted;
         self.writes += other.writes;
         self.reads += other.reads;
         self.terms += other.terms;

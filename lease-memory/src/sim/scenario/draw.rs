@@ -48,7 +48,7 @@ impl Scenario {
         let (least_ns, jitter_ns) =
             (nanos(self.latency.from), nanos(self.latency.until.saturating_sub(self.latency.from)));
         let drain_ns = self.drain.draw_ns(rng);
-        let stop_percent = u32::try_from(self.stop_percent.draw(rng).clamp(0, 100)).unwrap_or(0);
+        let stop_percent = u32::try_from(self.stop_percent.draw(rng)).unwrap_or(0);
         let later_ns = rng.u64(0..=START_SPREAD_NS);
         // The first one leads at first: its own jitter at the start is a retry period at most.
         let starts_at_ns = if index == 0 { 0 } else { 2 * setting.durations.retry_ns + later_ns };

@@ -260,6 +260,14 @@ impl Event {
             let name = super::super::invariants::letter(node);
             return Err(ScenarioFault::NoSuchNode { name, nodes: scenario.nodes });
         }
+        for (key, between) in
+            [("for", self.lasts), ("back", self.back), ("extra", self.extra), ("retry_after", self.retry_after)]
+        {
+            if let Some(between) = between.filter(|between| between.until > scenario.until) {
+                let (longest, until) = (between.until, scenario.until);
+                return Err(ScenarioFault::EventOutlasts { key, what, longest, until });
+            }
+        }
         let every = self.every.map_or(Duration::ZERO, |every| every.until);
         let latest = self.at.until.saturating_add(every.saturating_mul(times - 1));
         if latest > scenario.until {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use serde_saphyr::Spanned;
 
-use super::{RATE_PPM_MAX, RUNS_MAX, SETTINGS_MAX, Scenario, ScenarioFault, Span, Three, UNTIL_MAX, UNTIL_MIN};
+use super::{Amount, RATE_PPM_MAX, RUNS_MAX, SETTINGS_MAX, Scenario, ScenarioFault, Span, Three, UNTIL_MAX, UNTIL_MIN};
 use crate::sim::schedule::NODES_MAX;
 
 /// A file that is no scenario.
@@ -21,32 +21,57 @@ pub struct ScenarioError {
     pub what: String,
 }
 
-/// Where the events are.
+/// Where things are that only the whole can tell to be wrong.
 #[derive(Deserialize)]
 struct Places {
     #[serde(default)]
     events: Vec<Spanned<de::IgnoredAny>>,
+    #[serde(default)]
+    compare: Vec<Spanned<de::IgnoredAny>>,
+    #[serde(default)]
+    latency: Option<Spanned<de::IgnoredAny>>,
+    #[serde(default)]
+    drain: Option<Spanned<de::IgnoredAny>>,
+}
+
+impl Places {
+    fn of(&self, event: Option<usize>, fault: &ScenarioFault) -> Option<(u64, u64)> {
+        let found = match (event, fault) {
+            (Some(index), _) => self.events.get(index),
+            (None, ScenarioFault::Outlasts { key: "latency", .. }) => self.latency.as_ref(),
+            (None, ScenarioFault::Outlasts { .. }) => self.drain.as_ref(),
+            (None, _) => None,
+        };
+        found.map(place)
+    }
+}
+
+fn place(spanned: &Spanned<de::IgnoredAny>) -> (u64, u64) {
+    (spanned.defined.line(), spanned.defined.column())
+}
+
+pub(super) fn place_of_compared(text: &str, index: usize) -> Option<(u64, u64)> {
+    let places: Places = serde_saphyr::from_str(text).ok()?;
+    places.compare.get(index).map(place)
 }
 
 pub(super) fn read(text: &str) -> Result<Scenario, ScenarioError> {
     let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| refusal(&error))?;
     let Err((event, fault)) = scenario.check() else { return Ok(scenario) };
-    let place = event.and_then(|index| {
-        let places: Places = serde_saphyr::from_str(text).ok()?;
-        places.events.get(index).map(|event| (event.defined.line(), event.defined.column()))
-    });
+    let places = serde_saphyr::from_str::<Places>(text).ok();
+    let place = places.and_then(|places| places.of(event, &fault));
     Err(ScenarioError { line: place.map(|place| place.0), column: place.map(|place| place.1), what: fault.to_string() })
 }
 
 /// What the parser says, in one line and without the text around it.
 fn refusal(error: &serde_saphyr::Error) -> ScenarioError {
     let place = error.location().filter(|place| place.line() > 0);
+    let place = place.map(|place| (place.line(), place.column()));
     let said = error.without_snippet().to_string();
-    let first = said.lines().next().unwrap_or_default();
     ScenarioError {
-        line: place.map(|place| place.line()),
-        column: place.map(|place| place.column()),
-        what: first.to_owned(),
+        line: place.map(|place| place.0),
+        column: place.map(|place| place.1),
+        what: super::refusal::told(&said, place),
     }
 }
 
@@ -68,6 +93,11 @@ pub(super) fn runs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D:
 pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let ppm = u32::deserialize(deserializer)?;
     demand(ppm <= RATE_PPM_MAX.unsigned_abs(), ppm, ScenarioFault::Rate(ppm))
+}
+
+pub(super) fn stop_percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
+    let percent = Amount::deserialize(deserializer)?;
+    demand(percent.from >= 0 && percent.until <= 100, percent, ScenarioFault::StopPercent(percent))
 }
 
 pub(super) fn compare<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Three>, D::Error> {

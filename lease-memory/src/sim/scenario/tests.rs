@@ -69,6 +69,18 @@ fn what_is_measured_depends_on_the_seeds_alone() {
 }
 
 #[test]
+fn a_run_in_which_nobody_ever_led_is_counted() {
+    let scenario = Scenario::from_yaml("until: 1m\nlatency: 2s\n").expect("a scenario");
+    let settings = [setting("15s/10s/2s"), setting("60s/40s/10s")];
+    let measure = Measure { scenario: &scenario, settings: &settings, seed: 1, runs: 5, threads: None };
+    let measured = measure.play(&|_| {}).expect("it can be played");
+    assert_eq!((measured[0].never_led, measured[0].stats.leaderless_ns.len()), (5, 0));
+    assert_eq!(measured[1].never_led, 0);
+    let stopped = measure.play_until(&std::sync::atomic::AtomicBool::new(true), &|_| {}).expect("nothing fails");
+    assert_eq!(stopped.iter().map(|one| one.runs).sum::<u64>(), 0);
+}
+
+#[test]
 fn shorter_durations_fail_over_sooner() {
     let scenario = Scenario::preset(Preset::Crash);
     let settings = [setting("15s/10s/2s"), setting("8s/5s/1s")];
@@ -107,6 +119,16 @@ fn a_file_that_is_wrong_is_refused_at_its_line() {
         ("until: 5m\nlatency: 5ms..1ms\n".to_owned(), Some(2), "ends before it begins"),
         ("until: 5m\nclocks:\n  rate_error_ppm: 900001\n".to_owned(), Some(3), "900000"),
         (event("    what: crash\n    times: 101\n    every: 1ms\n"), Some(3), "1 to 100 where who is leader"),
+        ("until: 5m\nstop_percent: 150\n".to_owned(), Some(2), "stop_percent is 0 to 100, not 150..150"),
+        ("until: 5m\nstop_percent: -5..10\n".to_owned(), Some(2), "stop_percent is 0 to 100, not -5..10"),
+        ("until: 5m\nlatency: 100d\n".to_owned(), Some(2), "latency may be as long as 2400h"),
+        ("until: 5m\nnodes: 2\ndrain: 1s..6m\n".to_owned(), Some(3), "drain may be as long as 6m"),
+        (
+            event("    what: partition\n    for: 20m\n"),
+            Some(3),
+            "for of partition may be as long as 20m, but the whole",
+        ),
+        (event("    what: crash\n    back: 1s..1h\n"), Some(3), "back of crash may be as long as 1h"),
         ("until: [".to_owned(), Some(1), ""),
         (String::new(), None, ""),
         (event("    what: explode\n"), Some(4), "explode"),
