@@ -45,7 +45,9 @@ impl Elector {
             Found::Absent { transitions_before: Some(before) } => renaming.transitions(before),
             Found::Absent { transitions_before: None } | Found::Unread => {}
         }
-        renaming.transitions(&mut self.view.transitions_max);
+        if let Some(transitions) = &mut self.view.transitions_max {
+            renaming.transitions(transitions);
+        }
         if let Some(revision) = &mut self.view.revision_max {
             renaming.revision(revision);
         }

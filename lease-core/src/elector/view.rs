@@ -31,7 +31,7 @@ pub(super) struct View {
     /// The highest epoch of any reply.
     pub(super) epoch_max: u32,
     /// The highest count of transitions that a reply has shown, also in a record that is gone.
-    pub(super) transitions_max: u32,
+    pub(super) transitions_max: Option<u32>,
 }
 
 /// What is known to be stored.
@@ -76,7 +76,7 @@ impl View {
             revision_max: None,
             renewed_at_max: None,
             epoch_max: 0,
-            transitions_max: 0,
+            transitions_max: None,
         }
     }
 
@@ -257,7 +257,7 @@ impl View {
             }
         }
         self.restarted = false;
-        self.transitions_max = self.transitions_max.max(seen.record.transitions);
+        self.transitions_max = self.transitions_max.max(Some(seen.record.transitions));
         self.found = Found::Present { seen, free, malformed: false };
     }
 
@@ -276,7 +276,7 @@ impl View {
         let is_believed = match &self.found {
             _ if !self.live_seen => true,
             // What it was before is all that is known of the live one.
-            Found::Present { malformed: true, .. } => record.transitions > self.transitions_max,
+            Found::Present { malformed: true, .. } => self.transitions_max.is_some_and(|max| record.transitions > max),
             Found::Present { seen, .. } => self.ends_the_term_of(record, &seen.record),
             Found::Absent { .. } | Found::Unread => true,
         };
@@ -289,7 +289,7 @@ impl View {
     /// an old release that somebody has put back.
     fn ends_the_term_of(&self, release: &LeaseRecord, live: &LeaseRecord) -> bool {
         if release.transitions != live.transitions {
-            return release.transitions > live.transitions.max(self.transitions_max);
+            return release.transitions > live.transitions.max(self.transitions_max.unwrap_or(0));
         }
         match &live.acquired {
             Some(mark) if mark.transitions == live.transitions && live.is_held_by(&mark.identity) => {

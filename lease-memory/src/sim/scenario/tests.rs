@@ -121,7 +121,7 @@ fn a_file_that_is_wrong_is_refused_at_its_line() {
         (event("    what: crash\n    times: 101\n    every: 1ms\n"), Some(3), "1 to 100 where who is leader"),
         ("until: 5m\nstop_percent: 150\n".to_owned(), Some(2), "stop_percent is 0 to 100, not 150..150"),
         ("until: 5m\nstop_percent: -5..10\n".to_owned(), Some(2), "stop_percent is 0 to 100, not -5..10"),
-        ("until: 5m\nlatency: 100d\n".to_owned(), Some(2), "latency may be as long as 2400h"),
+        ("until: 5m\nlatency: 10d\n".to_owned(), Some(2), "latency may be as long as 240h"),
         ("until: 5m\nnodes: 2\ndrain: 1s..6m\n".to_owned(), Some(3), "drain may be as long as 6m"),
         (
             event("    what: partition\n    for: 20m\n"),
