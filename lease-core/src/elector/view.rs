@@ -235,9 +235,10 @@ impl View {
             }
             None if seen.record.holder.is_none() => {
                 // Emptied in another way than by a release. Without an unseen renewal the rest of the
-                // wait is enough; a fresh candidate, or one that missed a renewal, waits a whole one. What could not be
-                // understood may have been taken over since, whatever its renew time is.
-                let missed = !readable || before.is_none_or(|(renew_time, _)| renew_time != seen.record.renew_time);
+                // wait is enough; a fresh candidate, or one that missed a renewal, waits a whole one. Where there was no
+                // renew time, as in what could not be understood, none tells whether somebody has held it since.
+                let before = before.and_then(|(renew_time, _)| renew_time);
+                let missed = before.is_none() || before != seen.record.renew_time;
                 if missed || !self.live_seen {
                     // The duration may have been emptied too; what counts is the one that the holder wrote.
                     let wait = if self.live_seen { wait.max(self.live_wait) } else { wait };
