@@ -191,6 +191,7 @@ impl View {
     /// wait, because a restored record hides renewals, also one that shows a request or shows none; but once, or any stranger
     /// could postpone takeover for ever.
     fn saw_change_without_renewal(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
+        self.note_another_object(now, &seen);
         let Found::Present { free, .. } = &self.found else { return };
         if free.is_none() {
             if !self.restarted {
@@ -214,9 +215,7 @@ impl View {
         let wait = wait_for(&seen.record, timing);
         let readable = !matches!(self.found, Found::Present { malformed: true, .. });
         let before = self.seen().map(|old| (old.record.renew_time, old.record.transitions));
-        if self.live_seen && self.seen().is_some_and(|old| is_another_object(&old.record, &seen.record)) {
-            self.vanished_until = self.vanished_until.latest(now + self.live_wait);
-        }
+        self.note_another_object(now, &seen);
         match free {
             Some(Free::Released) if !self.live_seen || before.is_some() => {
                 self.since = now;
@@ -262,6 +261,13 @@ impl View {
         self.found = Found::Present { seen, free, malformed: false };
     }
 
+    /// R6: whoever held the object before may act on, whatever becomes of the name.
+    fn note_another_object(&mut self, now: Instant, seen: &Versioned) {
+        if self.live_seen && self.seen().is_some_and(|old| is_another_object(&old.record, &seen.record)) {
+            self.vanished_until = self.vanished_until.latest(now + self.live_wait);
+        }
+    }
+
     fn start_wait(&mut self, now: Instant, wait: Duration, keep_rest: bool) {
         let until = now + wait;
         self.since = now;
@@ -293,7 +299,10 @@ impl View {
             return release.transitions > live.transitions.max(self.transitions_max.unwrap_or(0));
         }
         match &live.acquired {
-            Some(mark) if mark.transitions == live.transitions && live.is_held_by(&mark.identity) => {
+            // Also where its holder was emptied by hand: the mark still says whose release ends it.
+            Some(mark)
+                if mark.transitions == live.transitions && live.holder.as_ref().is_none_or(|h| *h == mark.identity) =>
+            {
                 release.released.as_ref() == Some(mark)
             }
             _ => true,
