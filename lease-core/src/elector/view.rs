@@ -323,9 +323,10 @@ fn is_another_object(live: &LeaseRecord, found: &LeaseRecord) -> bool {
         || found.transitions == live.transitions && found.holder.is_some() && found.holder != live.holder
 }
 
-/// R2: a renewal is a changed renew time or holder.
+/// R2: a renewal is a changed renew time or holder. Where both were emptied, the count tells whether somebody has held it
+/// in between.
 fn same_renewal(a: &LeaseRecord, b: &LeaseRecord) -> bool {
-    a.renew_time == b.renew_time && a.holder == b.holder
+    a.renew_time == b.renew_time && a.holder == b.holder && (a.renew_time.is_some() || a.transitions == b.transitions)
 }
 
 /// Whether a record has the form of a release, by us or by a client-go peer.
