@@ -209,16 +209,13 @@ impl Elector {
 
     fn acquire(&mut self, now: Now, won: Won, actions: &mut Actions) {
         let stamp = self.stamp(now.wall, self.view.seen().and_then(|seen| seen.record.renew_time));
+        let transitions = self.view.next_transitions();
         let op = match &self.view.found {
             Found::Present { seen, malformed, .. } => {
                 let base = if *malformed { LeaseRecord::default() } else { seen.record.clone() };
-                let transitions = seen.record.transitions.saturating_add(1);
                 Op::Update { record: self.acquisition(base, transitions, stamp), seen: seen.clone() }
             }
-            Found::Absent { transitions_before } => {
-                let transitions = transitions_before.map_or(0, |before| before.saturating_add(1));
-                Op::Create(self.acquisition(LeaseRecord::default(), transitions, stamp))
-            }
+            Found::Absent { .. } => Op::Create(self.acquisition(LeaseRecord::default(), transitions, stamp)),
             Found::Unread => return,
         };
         self.remember_attempt(Attempt { renew_time: stamp, sent_at: now.instant, won });

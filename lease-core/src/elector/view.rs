@@ -91,6 +91,17 @@ impl View {
         self.seen()?.record.holder.as_ref()
     }
 
+    /// R7: what the next term counts: above all that is known, also of a record that is gone, so that the mark of no term
+    /// comes twice.
+    pub(super) fn next_transitions(&self) -> u32 {
+        let known = match &self.found {
+            Found::Unread => None,
+            Found::Absent { transitions_before } => *transitions_before,
+            Found::Present { seen, .. } => Some(seen.record.transitions),
+        };
+        known.max(self.transitions_max).map_or(0, |count| count.saturating_add(1))
+    }
+
     /// R12: whether this is older than what a reply has shown, so that, in a reply, the store has lost writes.
     pub(super) fn is_regress(&self, revision: Option<u128>) -> bool {
         matches!((revision, self.revision_max), (Some(revision), Some(max)) if revision < max)
@@ -154,6 +165,7 @@ impl View {
 
     /// A reply shows a record that can be understood.
     pub(super) fn saw(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
+        let transitions = seen.record.transitions;
         match &self.found {
             Found::Present { seen: old, malformed: false, free } if *old == seen => {
                 if *free == Some(Free::Released) {
@@ -166,6 +178,7 @@ impl View {
             }
             _ => self.saw_renewal(now, seen, timing),
         }
+        self.transitions_max = self.transitions_max.max(Some(transitions));
     }
 
     /// A reply shows a record that cannot be understood: its version is all that tells a renewal.
@@ -251,13 +264,16 @@ impl View {
                 let acquired = readable && before.is_some_and(|(_, transitions)| seen.record.transitions > transitions);
                 // Within one term nobody but a stranger lowers the duration, and the holder may not know.
                 let wait = if acquired || !self.live_seen { wait } else { wait.max(self.live_wait) };
+                if acquired && self.live_seen && !now.has_reached_both(self.wait_until) {
+                    // Whoever acquired may not have known of the one before, nor for how long that one holds.
+                    self.vanished_until = self.vanished_until.latest(now + self.live_wait);
+                }
                 // The rest of the last wait is within this one, unless a stranger had raised the duration.
                 self.start_wait(now, wait, false);
                 self.live_seen = true;
             }
         }
         self.restarted = false;
-        self.transitions_max = self.transitions_max.max(Some(seen.record.transitions));
         self.found = Found::Present { seen, free, malformed: false };
     }
 
@@ -305,7 +321,8 @@ impl View {
             {
                 release.released.as_ref() == Some(mark)
             }
-            _ => true,
+            // Whoever leaves no marks releases without one; a marked release that is not the holder's is an old one.
+            _ => release.released.as_ref().is_none_or(|mark| live.is_held_by(&mark.identity)),
         }
     }
 }
