@@ -3,8 +3,11 @@
 //! A seed switches a part of the faults on and the rest off (a *swarm*), so that rare combinations are not drowned
 //! by common ones. What is drawn is a [`Schedule`], which needs nothing of this to be played again.
 
+mod edits;
+
 use fastrand::Rng;
 
+use self::edits::edit_at;
 use super::schedule::{
     Bounds, ClockSpec, Durations, Edit, Fault, Link, NODES_MAX, Node, Refusal, Rule, Schedule, Way, What,
 };
@@ -165,57 +168,6 @@ fn edits(rng: &mut Rng) -> Schedule {
         }
     }
     quiet_after(rng, nodes, faults, end_ns)
-}
-
-/// An edit, of which the holder may not hear for a while, and after which somebody may start afresh.
-fn edit_at(rng: &mut Rng, nodes: &[Node], at_ns: u64, faults: &mut Vec<Fault>) {
-    let mut edit = any_edit(rng, nodes.len());
-    if let Edit::Restore(writes_ago) = &mut edit
-        && rng.bool()
-    {
-        // What somebody has seen last who was cut off since then, for about as long as he waits.
-        let node = rng.usize(0..nodes.len());
-        let Durations { lease_ns, retry_ns, .. } = nodes[node].timing;
-        let before_ns = rng.u64(lease_ns..2 * lease_ns).min(at_ns);
-        *writes_ago = usize::try_from(before_ns / retry_ns).unwrap_or(0) + rng.usize(0..2);
-        let for_ns = before_ns + rng.u64(0..retry_ns);
-        faults.push(fault(at_ns - before_ns, What::Cut { node, way: Way::Both, for_ns }));
-    }
-    faults.push(fault(at_ns, What::Edit { edit }));
-    if edit == Edit::Strategy {
-        faults.push(fault(at_ns + rng.u64(0..60 * SECOND), What::Edit { edit: Edit::NoStrategy }));
-    }
-    if edit == Edit::RestoreRelease {
-        // There has to be one, and somebody who has taken the lease since.
-        let before_ns = rng.u64(2..10) * SECOND;
-        for node in 0..nodes.len() {
-            faults.push(fault(at_ns.saturating_sub(before_ns), What::Resign { node, to: None }));
-        }
-    }
-    if edit == Edit::Delete && rng.bool() {
-        // Right after a handover, of which not everybody has heard.
-        let retry_ns = nodes[0].timing.retry_ns;
-        let before_ns = rng.u64(0..2 * retry_ns);
-        for node in 0..nodes.len() {
-            if rng.bool() {
-                let extra_ns = before_ns + rng.u64(0..retry_ns);
-                faults.push(fault(at_ns - before_ns, What::WatchLate { node, for_ns: before_ns, extra_ns }));
-            }
-        }
-        for node in 0..nodes.len() {
-            faults.push(fault(at_ns - before_ns, What::WorkEnds { node, whole: true }));
-        }
-    }
-    if rng.bool() {
-        let node = rng.usize(0..nodes.len());
-        let before_ns = rng.u64(0..nodes[node].timing.retry_ns);
-        let for_ns = rng.u64(0..2 * nodes[node].timing.lease_ns);
-        faults.push(fault(at_ns.saturating_sub(before_ns), What::Cut { node, way: way(rng), for_ns }));
-    }
-    if rng.u8(0..3) == 0 {
-        let node = rng.usize(0..nodes.len());
-        faults.push(fault(at_ns + rng.u64(0..SECOND), What::Crash { node, back_ns: Some(rng.u64(0..SECOND)) }));
-    }
 }
 
 fn rollbacks(rng: &mut Rng) -> Schedule {
@@ -539,29 +491,6 @@ fn refusal(rng: &mut Rng) -> Refusal {
         Refusal::Conflict,
         Refusal::ConflictApplied,
     ][rng.usize(0..6)]
-}
-
-fn any_edit(rng: &mut Rng, nodes: usize) -> Edit {
-    match rng.u8(0..22) {
-        0..=2 => Edit::Delete,
-        3 => Edit::Clear,
-        4 => Edit::Wipe,
-        5 => Edit::Overwrite,
-        6 => Edit::OverwriteRenewed,
-        7 | 8 => Edit::OverwriteWith(rng.usize(0..nodes)),
-        9 => Edit::ForeignRelease,
-        10 => Edit::StaleForeignRelease,
-        11 => Edit::LowerDuration,
-        12 => Edit::LowerDurationRenewed,
-        13 => Edit::Label,
-        14 | 15 => Edit::Restore(rng.usize(0..24)),
-        16 => Edit::RestoreRelease,
-        17 => Edit::MadeAnew,
-        18 => Edit::Garbage,
-        19 => Edit::Request,
-        20 => Edit::VoidRequest,
-        _ => Edit::Strategy,
-    }
 }
 
 /// The faults in their order, and then quiet for as long as it takes to see that nothing changes any more.

@@ -12,25 +12,30 @@ impl World<'_> {
     /// One edit. Who could know what was there before is noted, because exclusion is demanded of those.
     pub(super) fn edit(&mut self, edit: Edit) {
         let Some(stored) = self.store.current().cloned() else { return };
+        self.make(edit, &stored);
+        self.store.note_edited(&stored.record);
+    }
+
+    fn make(&mut self, edit: Edit, stored: &Versioned) {
         match edit {
             Edit::Label => {
                 let labelled = self.store.edit_label(self.now_ns);
                 return labelled.into_iter().for_each(|labelled| self.tell_watchers(&Hint::Changed(labelled)));
             }
             Edit::Garbage => {
-                self.note_who_knows(edit, &stored, None);
+                self.note_who_knows(edit, stored, None);
                 return self.store.corrupt(self.now_ns);
             }
             Edit::Delete => {
-                self.note_who_knows(edit, &stored, None);
+                self.note_who_knows(edit, stored, None);
                 self.store.delete(self.now_ns);
                 self.telling.holds(None, self.now_ns);
                 return self.tell_watchers(&Hint::Deleted);
             }
             _ => {}
         }
-        let Some(record) = self.edited(edit, &stored) else { return };
-        self.note_who_knows(edit, &stored, Some(&record));
+        let Some(record) = self.edited(edit, stored) else { return };
+        self.note_who_knows(edit, stored, Some(&record));
         self.store.is_restored |= matches!(edit, Edit::Restore(_));
         if let Some(put) = self.store.edit(self.now_ns, |current| *current = record) {
             self.telling.holds(put.record.holder.as_ref(), self.now_ns);
@@ -89,16 +94,24 @@ impl World<'_> {
         if changed.map_or(0, |record| record.epoch) < self.store.epoch_max {
             self.oracle.assumptions.epoch_lost();
         }
+        if matches!(edit, Edit::Request | Edit::VoidRequest)
+            || changed.is_some_and(|record| self.shows_itself(stored, record))
+        {
+            return;
+        }
         let asked = stored.record.lease_duration;
         let transitions = stored.record.transitions;
-        let restores_release = changed.is_some_and(|record| record.released.is_some());
+        let released = changed.filter(|record| record.released.is_some());
+        let released_at = released.and_then(|release| self.store.first_stored(release));
         let latest = self.store.count.max(transitions);
         // A count that rises says to everybody that somebody has acquired, so that the wait for the one before is over.
         let deceives = changed
-            .is_some_and(|record| record.transitions > latest && (restores_release || record.lease_duration < asked));
-        // R2, R6: a request, or a holder that is emptied, is no renewal; on a record that was put back it hides that.
-        let hides = self.store.is_restored;
-        let was_held = stored.record.holder.is_some();
+            .is_some_and(|record| record.transitions > latest && (released.is_some() || record.lease_duration < asked));
+        // R6: a holder that is emptied is no renewal; on a record that was put back it hides that. And what the record was
+        // like before is known for one edit back, not for two.
+        let hides = self.store.is_restored || self.store.edits_in_a_row > 1;
+        let is_held = |record: &LeaseRecord| record.holder.is_some() || is_emptied(record);
+        let was_held = is_held(&stored.record);
         let informed: Vec<bool> = self
             .processes
             .iter()
@@ -106,18 +119,22 @@ impl World<'_> {
             .map(|(process, judged)| {
                 let Some(seen) = process.elector.observed() else { return false };
                 let own = process.timing.lease_duration();
-                let observed =
-                    seen.record.holder.is_some().then_some((seen.record.transitions, seen.record.lease_duration));
+                let observed = is_held(&seen.record).then_some((seen.record.transitions, seen.record.lease_duration));
                 // What only a watch has told since does not end the wait for what an answer has shown.
                 let waits_for = [observed, judged.answered].into_iter().flatten();
                 let knows = !was_held
                     || waits_for
                         .into_iter()
                         .any(|(count, duration)| asked <= own || count == transitions && asked <= duration);
-                // R2: a request that comes or goes is no change, also where an older record was put back with or without it.
-                let knows = knows && !changed.is_some_and(|record| differs_by_request(&seen.record, record));
-                // An older term's release is believed by whoever saw nothing since that term.
-                knows && process.runs && !deceives && !hides && (!restores_release || seen.record.transitions >= latest)
+                // R2: one renewal begins the wait anew once, however often it is edited.
+                let is_used = |put: &LeaseRecord| {
+                    put.renew_time == seen.record.renew_time
+                        && put.renew_time.is_some_and(|time| self.store.was_edited(time))
+                };
+                let knows = knows && !changed.is_some_and(is_used);
+                // An older term's release is believed by whoever saw nothing that was stored since.
+                let knows = knows && released_at.is_none_or(|revision| judged.revision_max > revision);
+                knows && process.runs && !deceives && !hides
             })
             .collect();
         let creates = self.queue.iter().filter_map(|(at_ns, happening)| match happening {
@@ -125,10 +142,15 @@ impl World<'_> {
             _ => None,
         });
         let under_way_until_ns = creates.max();
-        // By itself a request is no change of the record.
-        if hides || !matches!(edit, Edit::Request | Edit::VoidRequest) {
-            self.oracle.assumptions.edited(&informed, under_way_until_ns, self.now_ns);
-        }
+        self.oracle.assumptions.edited(&informed, under_way_until_ns, self.now_ns);
+    }
+
+    /// Whether a holder was emptied so that the record tells even who sees it first for how long to wait.
+    fn shows_itself(&self, stored: &Versioned, put: &LeaseRecord) -> bool {
+        self.store.is_ours
+            && self.store.is_readable
+            && is_emptied(put)
+            && put.lease_duration == stored.record.lease_duration
     }
 
     fn wall(&self) -> Timestamp {
@@ -137,7 +159,8 @@ impl World<'_> {
     }
 }
 
-/// Whether nothing but what is asked of the holder tells one from the other.
-fn differs_by_request(seen: &LeaseRecord, put: &LeaseRecord) -> bool {
-    seen.request != put.request && *seen == LeaseRecord { request: seen.request.clone(), ..put.clone() }
+/// R6: whether the marks beside a holder that was emptied tell that somebody held it, and has not released it.
+fn is_emptied(record: &LeaseRecord) -> bool {
+    let is_marked = record.acquired.as_ref().is_some_and(|mark| mark.transitions == record.transitions);
+    is_marked && record.holder.is_none() && record.released.is_none()
 }

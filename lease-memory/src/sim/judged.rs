@@ -64,6 +64,8 @@ pub(super) struct Judged {
     /// The renew time that it showed.
     pub(super) renewed_at_max: Option<Timestamp>,
     pub(super) epoch_max: u32,
+    /// The highest count of transitions that a read has shown: that of a write may have come too late to count.
+    pub(super) count_max: Option<u32>,
 }
 
 impl Judged {

@@ -413,6 +413,7 @@ impl Oracle {
             Ok(found) => {
                 if is_read {
                     judged.read_at_ns = now_ns;
+                    judged.count_max = judged.count_max.max(found.as_ref().map(|found| found.record.transitions));
                 }
                 let held = found.as_ref().map(|found| &found.record).filter(|record| record.holder.is_some());
                 judged.answered = held.map(|record| (record.transitions, record.lease_duration));

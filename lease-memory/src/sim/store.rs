@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use lease_core::{Failure, LeaseRecord, LockErrorKind, Op, Versioned};
+use lease_core::{Failure, LeaseRecord, LockErrorKind, Op, Timestamp, Versioned};
 
 use crate::store::{Labels, Snapshot, State};
 
@@ -26,6 +26,12 @@ pub(super) struct Store {
     pub(super) is_ours: bool,
     /// The transitions of the latest record that a candidate of ours has stored, whatever became of it since.
     pub(super) count: u32,
+    /// The renew time of every release, and the revision that it was stored at first.
+    releases: Vec<(Timestamp, u128)>,
+    /// The renewals that were edited, each of which has begun a wait anew: by the next edit it need not.
+    edited: Vec<Timestamp>,
+    /// How many edits there were since a candidate of ours has stored anything.
+    pub(super) edits_in_a_row: u32,
     /// Whether an older one was put back since.
     pub(super) is_restored: bool,
     /// Whether it can be understood.
@@ -46,6 +52,9 @@ impl Store {
             stored_at_ns: 0,
             is_ours: false,
             count: 0,
+            releases: Vec::new(),
+            edited: Vec::new(),
+            edits_in_a_row: 0,
             is_restored: false,
             is_readable: true,
             epoch_max: 0,
@@ -75,6 +84,12 @@ impl Store {
         self.release.as_ref()
     }
 
+    /// At which revision this release was stored first, before anybody put it back.
+    pub(super) fn first_stored(&self, release: &LeaseRecord) -> Option<u128> {
+        let stored = self.releases.iter().find(|(renew_time, _)| Some(*renew_time) == release.renew_time);
+        stored.map(|(_, revision)| *revision)
+    }
+
     /// Answers a request of a candidate.
     pub(super) fn apply(&mut self, op: &Op, now_ns: u64, is_ours: bool) -> Result<Option<Versioned>, Failure> {
         let answer = match op {
@@ -89,8 +104,19 @@ impl Store {
         if is_ours {
             self.count = stored.record.transitions;
             self.is_restored = false;
+            self.edits_in_a_row = 0;
         }
         Ok(Some(stored))
+    }
+
+    /// Whether the record of this renewal was edited, while it was the present one or after it was put back.
+    pub(super) fn was_edited(&self, renew_time: Timestamp) -> bool {
+        self.edited.contains(&renew_time)
+    }
+
+    pub(super) fn note_edited(&mut self, before: &LeaseRecord) {
+        self.edited.extend(before.renew_time);
+        self.edits_in_a_row += 1;
     }
 
     /// Changes the record by hand; none when there is none.
@@ -146,6 +172,9 @@ impl Store {
     fn note(&mut self, stored: &Versioned, now_ns: u64, is_ours: bool) {
         if stored.record.released.is_some() {
             self.release = Some(stored.record.clone());
+            if self.first_stored(&stored.record).is_none() {
+                self.releases.extend(stored.record.renew_time.zip(stored.revision));
+            }
         }
         self.epoch_max = self.epoch_max.max(stored.record.epoch);
         if self.past.len() == PAST_MAX {

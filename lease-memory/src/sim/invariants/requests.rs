@@ -2,6 +2,7 @@
 
 use lease_core::{HolderIdentity, Instant, LeaseRecord, Op, Purpose, Request};
 
+use super::rules::ACQUISITION;
 use super::{Verdict, letter};
 use crate::sim::judged::Judged;
 
@@ -25,12 +26,32 @@ pub(in crate::sim) fn sent(
     }
     match &request.op {
         Op::Get => Ok(()),
-        Op::Create(record) => stamps(node, judged, record, None),
+        Op::Create(record) => {
+            counts(node, judged, record, None)?;
+            stamps(node, judged, record, None)
+        }
         Op::Update { seen, record } => {
             builds_on(node, request.purpose, &seen.record, own)?;
+            if request.purpose == Purpose::Acquire {
+                counts(node, judged, record, Some(&seen.record))?;
+            }
             stamps(node, judged, record, Some(&seen.record))
         }
     }
+}
+
+/// R7: an acquisition counts above the record it replaces and above what any read has shown, so that the mark of no term
+/// comes twice.
+fn counts(node: usize, judged: &Judged, record: &LeaseRecord, seen: Option<&LeaseRecord>) -> Verdict {
+    let known = judged.count_max.max(seen.map(|seen| seen.transitions));
+    let least = known.map_or(0, |known| known + 1).min(LeaseRecord::TRANSITIONS_MAX);
+    if record.transitions >= least {
+        return Ok(());
+    }
+    Err((
+        ACQUISITION,
+        format!("{} counts {} transitions where it knows of {known:?}", letter(node), record.transitions),
+    ))
 }
 
 /// R5: a holder's writes build on a record of its own, and nobody's on one with a strategy that is not.
