@@ -34,6 +34,8 @@ pub(super) struct Store {
     pub(super) edits_in_a_row: u32,
     /// Whether an older one was put back since.
     pub(super) is_restored: bool,
+    /// The revisions at which an older one was put back.
+    put_back: Vec<u128>,
     /// Whether it can be understood.
     pub(super) is_readable: bool,
     /// The highest epoch that was ever stored.
@@ -56,6 +58,7 @@ impl Store {
             edited: Vec::new(),
             edits_in_a_row: 0,
             is_restored: false,
+            put_back: Vec::new(),
             is_readable: true,
             epoch_max: 0,
         }
@@ -112,6 +115,16 @@ impl Store {
     /// Whether the record of this renewal was edited, while it was the present one or after it was put back.
     pub(super) fn was_edited(&self, renew_time: Timestamp) -> bool {
         self.edited.contains(&renew_time)
+    }
+
+    /// Whether what this revision showed was an older record that somebody had put back.
+    pub(super) fn was_put_back(&self, revision: u128) -> bool {
+        self.put_back.contains(&revision)
+    }
+
+    pub(super) fn note_put_back(&mut self, put: &Versioned) {
+        self.is_restored = true;
+        self.put_back.extend(put.revision);
     }
 
     pub(super) fn note_edited(&mut self, before: &LeaseRecord) {
