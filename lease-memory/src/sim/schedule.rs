@@ -82,6 +82,15 @@ impl Rule {
     /// Our machine as it is by default.
     pub const OURS: Self = Self::Ours { strict: false, epoch: 0, renew_phase_ns: None };
 
+    /// The name on a command line, which leaves out what a schedule adds to it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ours { .. } => "ours",
+            Self::ClientGo { release_on_cancel: false } => "client-go",
+            Self::ClientGo { release_on_cancel: true } => "client-go-releasing",
+        }
+    }
+
     /// Whether it is our machine.
     pub const fn is_ours(self) -> bool {
         matches!(self, Self::Ours { .. })
