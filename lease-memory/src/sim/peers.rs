@@ -109,6 +109,7 @@ impl World<'_> {
     fn peer_notices(&mut self, node: usize, notice: &PeerNotice) -> Result<(), Violation> {
         match notice {
             PeerNotice::Started => {
+                self.update_lateness()?;
                 let verdict = self.oracle.started(node, self.now_ns);
                 self.judge(verdict)?;
                 self.oracle.stats.terms += 1;
