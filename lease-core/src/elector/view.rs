@@ -340,10 +340,10 @@ fn is_another_object(live: &LeaseRecord, found: &LeaseRecord) -> bool {
         || found.transitions == live.transitions && found.holder.is_some() && found.holder != live.holder
 }
 
-/// R2: a renewal is a changed renew time or holder. Where both were emptied, the count tells whether somebody has held it
-/// in between.
+/// R2: a renewal is a changed renew time or holder. Where both are as they were, the count tells whether somebody has
+/// acquired it in between: where both were emptied, and where a peer of another rule has a wall clock that stands still.
 fn same_renewal(a: &LeaseRecord, b: &LeaseRecord) -> bool {
-    a.renew_time == b.renew_time && a.holder == b.holder && (a.renew_time.is_some() || a.transitions == b.transitions)
+    a.renew_time == b.renew_time && a.holder == b.holder && a.transitions == b.transitions
 }
 
 /// Whether a record has the form of a release, by us or by a client-go peer.

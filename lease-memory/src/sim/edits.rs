@@ -96,9 +96,11 @@ impl World<'_> {
         if changed.map_or(0, |record| record.epoch) < self.store.epoch_max {
             self.oracle.assumptions.epoch_lost();
         }
-        if matches!(edit, Edit::Request | Edit::VoidRequest)
-            || changed.is_some_and(|record| self.shows_itself(stored, record))
-        {
+        if matches!(edit, Edit::Request | Edit::VoidRequest) {
+            return;
+        }
+        self.oracle.conduct.edited(self.now_ns);
+        if changed.is_some_and(|record| self.shows_itself(stored, record)) {
             return;
         }
         let asked = stored.record.lease_duration;
@@ -152,7 +154,20 @@ impl World<'_> {
             _ => None,
         });
         let under_way_until_ns = creates.max();
-        self.oracle.assumptions.edited(&informed, under_way_until_ns, self.now_ns);
+        let hidden = self.hidden_from(edit, asked, changed);
+        self.oracle.assumptions.edited(&informed, &hidden, under_way_until_ns, self.now_ns);
+    }
+
+    /// From which processes that start afresh the edit hides how long they have to wait: they do so for as long as what is
+    /// left asks for, or they themselves; what is gone, or looks free, asks for nothing.
+    fn hidden_from(&self, edit: Edit, asked: Duration, left: Option<&LeaseRecord>) -> Vec<bool> {
+        let looks_free = match left {
+            None => edit == Edit::Delete,
+            Some(put) => put.holder.is_none() && !is_emptied(put),
+        };
+        let asks_for = left.map_or(Duration::ZERO, |put| put.lease_duration);
+        let waits = self.processes.iter().map(|process| asks_for.max(process.timing.lease_duration()));
+        waits.map(|wait| looks_free || asked > wait).collect()
     }
 
     /// Whether a holder was emptied so that the record tells even who sees it first for how long to wait.
