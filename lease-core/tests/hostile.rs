@@ -319,3 +319,62 @@ fn a_shutdown_after_an_unknown_acquisition_ends_when_that_can_no_longer_hold() {
     bench.pass(Duration::from_secs(11));
     assert_eq!(bench.elector.phase(), PhaseKind::Stopped);
 }
+
+#[test]
+fn what_was_read_is_told() {
+    let mut bench = Bench::new(false);
+    assert!(!bench.elector.has_read() && bench.elector.observed().is_none());
+    bench.reply(Ok(None));
+    assert!(bench.elector.has_read() && bench.elector.observed().is_none());
+    let mut bench = Bench::new(false);
+    let shown = stored(held("other", 5, Duration::from_secs(15)), 5);
+    bench.reply(Ok(Some(shown.clone())));
+    assert!(bench.elector.has_read());
+    assert_eq!(bench.elector.observed(), Some(&shown));
+}
+
+#[test]
+fn a_check_that_is_ahead_of_its_driver_ends_its_own_term_and_no_other() {
+    let mut bench = Bench::new(false);
+    bench.lead();
+    let first = bench.elector.term().expect("in a term").id;
+    bench.step(Event::ExpirySeen { term: first });
+    assert_eq!(bench.elector.phase(), PhaseKind::Stopping);
+    let out = bench.step(Event::Drained { term: first });
+    let own = bench.elector.observed().expect("its own record").clone();
+    takes_over_at(&mut bench, out, &own);
+    let acquisition = bench.requests.last().expect("an acquisition").1.clone();
+    bench.reply(Ok(Some(stored(written(&acquisition.op), 2))));
+    let second = bench.elector.term().expect("in another term").id;
+    assert_ne!(first, second);
+    for late in [Event::ExpirySeen { term: first }, Event::WorkEnded { term: first }, Event::Drained { term: first }] {
+        bench.step(late);
+        assert_eq!(bench.elector.phase(), PhaseKind::Leading);
+    }
+    bench.step(Event::WorkEnded { term: second });
+    assert_eq!(bench.elector.phase(), PhaseKind::Draining);
+}
+
+#[test]
+fn work_that_was_never_told_to_start_cannot_stop() {
+    let mut bench = Bench::new(true);
+    bench.lead();
+    let term = bench.elector.term().expect("held, but not acted upon").id;
+    bench.step(Event::Drained { term });
+    assert_eq!(bench.notices.iter().filter(|notice| matches!(notice, Notice::Drain { .. })).count(), 0);
+    assert!(bench.elector.term().is_some());
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.requests.last().expect("a renewal").1.purpose, Purpose::Renew);
+}
+
+#[test]
+fn a_reply_that_does_not_show_the_write_it_answers_prolongs_nothing() {
+    let mut bench = Bench::new(false);
+    bench.lead();
+    let until = bench.elector.term().expect("in a term").valid_until;
+    let renewal = bench.pass(Duration::from_secs(2)).expect("a renewal");
+    let another = LeaseRecord { renew_time: Some(Timestamp::from_unix_micros(3)), ..written(&renewal.op) };
+    let next = bench.reply(Ok(Some(stored(another, 2)))).expect("something to find out");
+    assert_eq!(next.purpose, Purpose::Read);
+    assert_eq!(bench.elector.term().expect("still in the term").valid_until, until);
+}
