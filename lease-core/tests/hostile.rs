@@ -378,3 +378,75 @@ fn a_reply_that_does_not_show_the_write_it_answers_prolongs_nothing() {
     assert_eq!(next.purpose, Purpose::Read);
     assert_eq!(bench.elector.term().expect("still in the term").valid_until, until);
 }
+
+#[test]
+fn errors_that_fit_no_request_end_no_term() {
+    let garbage = Box::new(stored(LeaseRecord::default(), 9));
+    let unreadable = Failure { unreadable: Some(garbage), ..LockErrorKind::Malformed.into() };
+    for (to_renewal, to_read) in
+        [(LockErrorKind::Unknown.into(), LockErrorKind::NotFound.into()), (unreadable, LockErrorKind::Conflict.into())]
+    {
+        let mut bench = Bench::new(false);
+        bench.lead();
+        bench.pass(Duration::from_secs(2)).expect("a renewal");
+        let read = bench.reply(Err(to_renewal)).expect("a read");
+        assert_eq!(read.purpose, Purpose::Read);
+        bench.reply(Err(to_read));
+        assert_eq!(bench.elector.phase(), PhaseKind::Leading);
+        let again = bench.pass(Duration::from_secs(2)).expect("another read");
+        assert_eq!(again.purpose, Purpose::Read);
+    }
+}
+
+/// A machine of this seed that has read this, and what it asks for then.
+fn seeded(seed: u64, shown: Option<Versioned>) -> (Bench, Request) {
+    let mut bench = Bench::new(false);
+    let config = Config { seed: Some(seed), ..bench.elector.config().clone() };
+    bench.elector = Elector::new(config, instant(Duration::ZERO));
+    bench.wake_in = Duration::ZERO;
+    bench.requests.clear();
+    bench.pass(Duration::from_secs(2)).expect("a read");
+    let request = bench.reply(Ok(shown)).expect("an acquisition");
+    (bench, request)
+}
+
+fn released(renewed_us: i64) -> Versioned {
+    stored(LeaseRecord { holder: None, ..held("other", renewed_us, Duration::from_secs(1)) }, 5)
+}
+
+#[test]
+fn after_a_conflict_a_release_is_tried_again_sooner_than_an_expiry() {
+    let waits = |shown: Option<Versioned>| {
+        let wait_of = |seed| {
+            let (mut bench, _) = seeded(seed, shown.clone());
+            bench.reply(Err(LockErrorKind::Conflict.into()));
+            bench.wake_in
+        };
+        (0..100).map(wait_of).max().expect("a hundred waits")
+    };
+    let release = waits(Some(released(5)));
+    assert!(release < 100 * MS && release > 50 * MS, "{release:?}");
+    let expiry = waits(None);
+    assert!(expiry < 250 * MS && expiry > 125 * MS, "{expiry:?}");
+}
+
+#[test]
+fn a_stamp_is_salted_only_where_the_wall_clock_is_well_behind_the_record() {
+    // The wall clock when the record is read, and the tick: a microsecond.
+    let wall_us = |bench: &Bench| 1_000_000_000 + i64::try_from(bench.elapsed.as_micros()).expect("a short run");
+    let salts_for = |ahead_us: i64| {
+        let salt_of = |seed| {
+            // The same draw decides when it reads, so the second start shows a record that fits that moment.
+            let read_at_us = wall_us(&seeded(seed, Some(released(5))).0);
+            let (_, request) = seeded(seed, Some(released(read_at_us + ahead_us)));
+            let stamp = written(&request.op).renew_time.expect("a stamp");
+            stamp.unix_micros() - read_at_us - (ahead_us + 1).max(0)
+        };
+        (0..20).map(salt_of).collect::<Vec<_>>()
+    };
+    assert!(salts_for(-1_000).iter().all(|salt| *salt == 0));
+    assert!(salts_for(0).iter().all(|salt| *salt == 0));
+    let salts = salts_for(10_000_000);
+    assert!(salts.iter().all(|salt| (0..1_000).contains(salt)), "{salts:?}");
+    assert!(salts.iter().any(|salt| *salt != salts[0]), "{salts:?}");
+}

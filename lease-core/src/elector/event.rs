@@ -372,3 +372,24 @@ impl fmt::Display for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_terms_are_told_apart_in_logs() {
+        assert_eq!(RequestId(7).to_string(), "r7");
+        assert_eq!(TermId(7).to_string(), "term 7");
+    }
+
+    #[test]
+    fn what_was_given_up_is_not_lost() {
+        for given_up in [Reason::Resigned, Reason::HandedOver, Reason::Shutdown, Reason::WorkEnded] {
+            assert!(!given_up.is_loss(), "{given_up}");
+        }
+        for lost in [Reason::Expired, Reason::TakenOver, Reason::Deleted, Reason::DrainTimeout, Reason::DriverEnded] {
+            assert!(lost.is_loss(), "{lost}");
+        }
+    }
+}
