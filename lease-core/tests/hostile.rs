@@ -380,11 +380,20 @@ fn a_reply_that_does_not_show_the_write_it_answers_prolongs_nothing() {
 }
 
 #[test]
+fn a_reply_that_does_not_show_the_acquisition_it_answers_wins_nothing() {
+    let mut bench = Bench::new(false);
+    bench.reply(Ok(None)).expect("a create");
+    let next = bench.reply(Ok(Some(stored(held("other", 5, Duration::from_secs(15)), 5)))).expect("a read");
+    assert_eq!(next.purpose, Purpose::Read);
+    assert!(bench.elector.term().is_none());
+}
+
+#[test]
 fn errors_that_fit_no_request_end_no_term() {
     let garbage = Box::new(stored(LeaseRecord::default(), 9));
     let unreadable = Failure { unreadable: Some(garbage), ..LockErrorKind::Malformed.into() };
     for (to_renewal, to_read) in
-        [(LockErrorKind::Unknown.into(), LockErrorKind::NotFound.into()), (unreadable, LockErrorKind::Conflict.into())]
+        [(LockErrorKind::Unknown.into(), LockErrorKind::NotFound.into()), (unreadable, LockErrorKind::Malformed.into())]
     {
         let mut bench = Bench::new(false);
         bench.lead();
