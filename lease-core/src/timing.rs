@@ -277,6 +277,7 @@ mod tests {
         assert_eq!(timing.outage_survived(), Duration::from_secs(6));
         assert_eq!(timing.attempts_per_hold(), 5);
         assert_eq!(timing.writes_per_day(), 43_200);
+        assert_eq!(timing.rate_error_ppm(), 10_000);
         assert_eq!(
             timing.to_string(),
             "15s/10s/2s: stop budget 4.452s, survives a backend outage of 6s less two round trips, 5 attempts in a hold, \
