@@ -11,6 +11,7 @@ use super::schedule::nanos;
 
 /// The leases that peers have stored, and what they did to those of ours.
 #[derive(Debug)]
+#[allow(clippy::struct_field_names, reason = "units are last in names")]
 pub(super) struct Conduct {
     /// For how long somebody from before may still act at most.
     hold_max_ns: u64,

@@ -424,6 +424,8 @@ impl<'a> World<'a> {
         self.judge(verdict)?;
         self.telling.rests(node, self.now_ns);
         self.telling.say(self.now_ns, || format!("{}: its work has stopped", letter(node)));
+        // What it was told while its work was stopping, it did not take: it may have to read before it releases.
+        self.oracle.disturbed(node, &self.processes[node], self.now_ns);
         self.step(node, Event::Drained { term })
     }
 
@@ -506,10 +508,9 @@ impl<'a> World<'a> {
         let (stored_at_ns, renewed_at_ns) = (self.store.stored_at_ns, self.store.renewed_at_ns);
         let (was_ours, was_peers) = (self.store.is_ours, self.store.is_peers);
         let was_readable = self.store.is_readable;
-        let errors_ppm = self.processes.iter().map(|process| process.error_ppm(self.now_ns));
+        let of_all = self.processes.iter().map(|process| process.error_ppm(self.now_ns));
         // What a peer has stored is judged by the fastest clock of those who wait for it.
-        let error_ppm =
-            if is_ours { self.processes[node].error_ppm(self.now_ns) } else { errors_ppm.max().unwrap_or(0) };
+        let error_ppm = if is_ours { self.processes[node].error_ppm(self.now_ns) } else { of_all.max().unwrap_or(0) };
         let result = self.store.apply(&request.op, self.now_ns, is_ours);
         self.note_late_or_race(node, life, request, &result, was_ours.then_some(stored_at_ns));
         let Ok(Some(stored)) = &result else { return Ok(result) };

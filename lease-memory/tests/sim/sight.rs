@@ -102,7 +102,10 @@ fn a_finding_by_another_rule_says_how_to_play_it_again() {
     let rule = Some(Rule::ClientGo { release_on_cancel: true });
     let finding = Finding { family: Family::Mixed, seed: 8, rule, violation };
     let told = finding.to_string();
-    assert!(told.ends_with("cargo xtask prove --families mixed --from 8 --seeds 1 --rule client-go-releasing"), "{told}");
+    assert!(
+        told.ends_with("cargo xtask prove --families mixed --from 8 --seeds 1 --rule client-go-releasing"),
+        "{told}"
+    );
     let drawn = Finding { rule: None, ..finding }.to_string();
     assert!(drawn.ends_with("lease simulate --preset mixed --seed 8"), "{drawn}");
 }

@@ -1,6 +1,7 @@
 //! I10: the rate of requests is bounded, whatever the store answers; and whom nothing disturbs sends what R10 says.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use lease_core::Purpose;
 
@@ -69,11 +70,8 @@ impl RequestRate {
         let least_ns = unscale(sent.retry_ns - early_ns, sent.error_ppm).saturating_sub(ROUNDING_NS);
         match before.filter(|(before, _)| *before == purpose).map(|(_, at_ns)| now_ns - at_ns) {
             Some(passed_ns) if passed_ns < least_ns => {
-                let passed_ms = passed_ns / 1_000_000;
-                Err((
-                    NAME,
-                    format!("{node} sends a {purpose} {passed_ms} ms after the last one, and nothing disturbs it"),
-                ))
+                let since = Duration::from_nanos(passed_ns);
+                Err((NAME, format!("{node} sends a {purpose} {since:?} after the last one, and nothing disturbs it")))
             }
             _ => Ok(()),
         }
