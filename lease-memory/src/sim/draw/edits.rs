@@ -223,7 +223,8 @@ fn asked_while_acquiring(rng: &mut Rng, nodes: &[Node], at_ns: u64, faults: &mut
         let from_ns = at_ns + rng.u64(0..timing.retry_ns) - timing.retry_ns / 2;
         let for_ns = rng.u64(timing.retry_ns..3 * timing.retry_ns);
         let what = if rng.bool() {
-            let pattern = [u64::MAX / 3, u64::MAX / 3 * 2, rng.u64(..)][rng.usize(0..3)];
+            // The read before it gets through, and for a while none after it.
+            let pattern = u64::MAX << rng.u8(0..4);
             let refusal = Refusal::UnknownApplied;
             What::Refuse { node, for_ns, refusal, pattern, retry_after_ns: None }
         } else {
