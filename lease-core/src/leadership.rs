@@ -92,6 +92,28 @@ impl Drop for Held {
     }
 }
 
+/// Whether a term still holds, for whoever must not hold it up: this does not count as work.
+///
+/// Data that was read in a term carries one, so that it can be dropped once the term is over.
+#[derive(Clone, Debug)]
+pub struct Validity {
+    shared: Arc<TermShared>,
+}
+
+impl Validity {
+    /// Whether the term still holds, as [`Leadership::check`] says.
+    ///
+    /// It stays so while the work drains, and ends with the release at the latest.
+    pub fn check(&self) -> Result<(), Lost> {
+        self.shared.check()
+    }
+
+    /// Which term it is.
+    pub fn term(&self) -> &Term {
+        &self.shared.term
+    }
+}
+
 /// A leadership that does not count as work.
 #[derive(Debug)]
 pub(crate) struct WeakLeadership(Weak<Held>);
@@ -116,16 +138,12 @@ impl Leadership {
     ///
     /// Once it has failed it fails for ever. It stays true while the work drains gracefully.
     pub fn check(&self) -> Result<(), Lost> {
-        let shared = self.shared();
-        match shared.hold.check(shared.clock.instant()) {
-            Check::Holds => Ok(()),
-            Check::Over => Err(Lost { reason: shared.end_reason() }),
-            Check::JustExpired => {
-                shared.mark_ended(Reason::Expired);
-                shared.signals.send(Signal::ExpirySeen(shared.term.id));
-                Err(Lost { reason: shared.end_reason() })
-            }
-        }
+        self.shared().check()
+    }
+
+    /// What tells others whether the term still holds, without being a part of the work.
+    pub fn validity(&self) -> Validity {
+        Validity { shared: Arc::clone(&self.held.shared) }
     }
 
     /// [`check`](Leadership::check) as a yes or no.
@@ -241,6 +259,18 @@ impl TermShared {
 
     pub(crate) fn id(&self) -> TermId {
         self.term.id
+    }
+
+    fn check(&self) -> Result<(), Lost> {
+        match self.hold.check(self.clock.instant()) {
+            Check::Holds => Ok(()),
+            Check::Over => Err(Lost { reason: self.end_reason() }),
+            Check::JustExpired => {
+                self.mark_ended(Reason::Expired);
+                self.signals.send(Signal::ExpirySeen(self.term.id));
+                Err(Lost { reason: self.end_reason() })
+            }
+        }
     }
 
     pub(crate) fn extend(&self, valid_until: Instant, fence: Instant) {
