@@ -142,3 +142,39 @@ impl TermControl {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_granted_term_is_drained_when_its_work_has_let_go_of_it() {
+        let (leadership, mut term) = grant(None);
+        term.drain(Reason::HandedOver);
+        leadership.draining().cancelled().await;
+        assert_eq!(leadership.drain_reason(), Some(Reason::HandedOver));
+        let mut drained = Box::pin(term.drained());
+        assert!(tokio::time::timeout(Duration::from_millis(1), &mut drained).await.is_err());
+        drop(leadership);
+        drained.await;
+    }
+
+    #[tokio::test]
+    async fn a_term_that_is_lost_says_why() {
+        let (leadership, term) = grant(None);
+        term.lose(Reason::TakenOver);
+        assert!(!leadership.is_valid());
+        assert_eq!(leadership.lost().await.reason, Reason::TakenOver);
+    }
+
+    #[test]
+    fn renewals_are_counted() {
+        let (leadership, term) = grant(None);
+        let renewals = leadership.renewals();
+        let later = Instant::from_nanos(u64::MAX, u64::MAX);
+        for _ in 0..2 {
+            term.shared.extend(later, later);
+        }
+        assert_eq!(*renewals.borrow(), 2);
+    }
+}
