@@ -8,3 +8,6 @@ pub mod component;
 pub mod config;
 pub mod data;
 pub mod elector;
+mod registry;
+
+pub use self::registry::registry;
