@@ -8,6 +8,12 @@ pub mod component;
 pub mod config;
 pub mod data;
 pub mod elector;
+pub mod extensions;
+pub mod host;
+mod http;
+pub mod receivers;
 mod registry;
+pub mod telemetry;
+pub mod testing;
 
 pub use self::registry::registry;

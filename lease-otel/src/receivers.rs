@@ -1,0 +1,7 @@
+//! The receivers that need no cluster, and those that wrap another one.
+
+mod creator;
+mod dummy;
+
+pub use self::creator::CreatorFactory;
+pub use self::dummy::DummyFactory;
