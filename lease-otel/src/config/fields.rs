@@ -232,12 +232,15 @@ impl<'a> Fields<'a> {
         if self.asked.contains(&"*") {
             return;
         }
-        for (key, _) in self.entries {
+        // A key before it of which nothing is below: it may be that what belongs there has lost its indentation.
+        let mut above = None;
+        for (key, node) in self.entries {
             if self.asked.contains(&key.name.as_str()) {
+                above = (node.value == Value::Null).then_some(key);
                 continue;
             }
             let path = if self.path.is_empty() { key.name.clone() } else { format!("{}.{}", self.path, key.name) };
-            let message = if let Some(near) = nearest(&key.name, self.asked.iter().copied()) {
+            let mut message = if let Some(near) = nearest(&key.name, self.asked.iter().copied()) {
                 format!("unknown key; did you mean `{near}`?")
             } else {
                 let mut known = self.asked.clone();
@@ -245,6 +248,11 @@ impl<'a> Fields<'a> {
                 known.dedup();
                 format!("unknown key; known here: {}", known.join(", "))
             };
+            if let Some(above) = above.filter(|above| above.place.source == key.place.source) {
+                let line = above.place.line;
+                let name = &above.name;
+                message = format!("{message}; if it belongs to `{name}` of line {line}, which is empty, indent it");
+            }
             self.problems.error(&key.place, path, message);
         }
     }

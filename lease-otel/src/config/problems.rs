@@ -44,6 +44,17 @@ impl Problems {
     pub fn warning(&mut self, place: &Place, path: impl Into<String>, message: impl fmt::Display) {
         self.warnings.push(Problem { place: place.clone(), path: path.into(), message: message.to_string() });
     }
+
+    /// Puts them in the order of their places: the sources in this order, and those that are not named after them.
+    pub(crate) fn sort(&mut self, sources: &[String]) {
+        let order = |problem: &Problem| {
+            let Place { source, line, column } = &problem.place;
+            let at = sources.iter().position(|known| **known == **source).unwrap_or(sources.len());
+            (at, source.to_string(), *line, *column)
+        };
+        self.errors.sort_by_cached_key(order);
+        self.warnings.sort_by_cached_key(order);
+    }
 }
 
 /// The candidate that is meant by a text that was mistyped, if one is near.
