@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::exit::{Code, Failure};
 use crate::logging::{self, Color, LogFormat};
-use crate::{advise, backend, delete, get, plot, run, simulate, watch};
+use crate::{advise, backend, collector, delete, get, plot, run, simulate, watch};
 
 /// Run a command on exactly one of many replicas, and look after the leases that decide which
 #[derive(Debug, Parser)]
@@ -58,6 +58,8 @@ pub(crate) enum Output {
 enum Command {
     /// Run a command for as long as this replica leads
     Run(Box<run::Arguments>),
+    /// Collect telemetry, each receiver on exactly one of many replicas
+    Collector(collector::Arguments),
     /// Show leases
     Get(get::Arguments),
     /// Show every change of leases, as it happens
@@ -106,6 +108,7 @@ fn execute(cli: Cli) -> Result<u8, Failure> {
     let done = runtime.block_on(async {
         match command {
             Command::Run(arguments) => run::run(*arguments, &global).await,
+            Command::Collector(arguments) => collector::collector(arguments, &global).await,
             Command::Get(arguments) => get::get(&arguments, &global).await.map(|()| 0),
             Command::Watch(arguments) => watch::watch(&arguments, &global).await,
             Command::Plot(arguments) => plot::plot(&arguments, &global).map(|()| 0),

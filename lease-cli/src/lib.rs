@@ -5,6 +5,7 @@ mod backend;
 pub mod child;
 mod cli;
 mod clock;
+mod collector;
 mod delete;
 mod duration;
 mod exit;

@@ -2,6 +2,7 @@
 
 mod creator;
 mod dummy;
+pub mod exec;
 
 pub use self::creator::CreatorFactory;
 pub use self::dummy::DummyFactory;

@@ -72,7 +72,7 @@ impl Telemetry {
         Self::default()
     }
 
-    /// All metrics as of now, in the OpenMetrics text format.
+    /// All metrics as of now, in the text format of `OpenMetrics`.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a text fails only where a metric does, and these do not.

@@ -98,6 +98,7 @@ fn supervisor(mut arguments: Vec<OsString>) -> ExitCode {
         command,
         environment: vec![("LEASE_TEST_TOKEN".into(), "42".into()), (ROLE.into(), "actor".into())],
         stop_signal: Signal::TERM,
+        stdin: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let verdict = runtime.block_on(async {

@@ -66,7 +66,7 @@ pub(crate) fn candidate(fields: &mut Fields<'_>, constraints: Constraints) -> Op
 
 /// The name of this replica: as configured, or from the environment, or the host's.
 fn name(fields: &mut Fields<'_>) -> Option<String> {
-    let name = fields.text("identity").map(|found| found.value).unwrap_or_else(default_name);
+    let name = fields.text("identity").map_or_else(default_name, |found| found.value);
     // What makes it unique is added at each start; here only whether it can be a name at all.
     match HolderIdentity::unique(&name) {
         Ok(_) if !name.is_empty() => Some(name),

@@ -30,21 +30,16 @@ impl Consumer for TermGuard {
     async fn consume(&self, batch: Batch) -> Result<(), Refused> {
         let Some(term) = batch.term.clone() else { return self.next.consume(batch).await };
         let points = u64::try_from(batch.telemetry.len()).unwrap_or(u64::MAX);
-        let lost = match term.check() {
-            Err(lost) => lost,
-            Ok(()) => {
-                let ended = term.ended();
-                // An exporter without room may keep it waiting for longer than the term lasts.
-                tokio::select! {
-                    biased;
-                    taken = self.next.consume(batch) => return taken,
-                    () = ended.cancelled() => match term.check() {
-                        Err(lost) => lost,
-                        Ok(()) => return Err(Refused::Closed),
-                    },
-                }
+        if term.check().is_ok() {
+            let ended = term.ended();
+            // An exporter without room may keep it waiting for longer than the term lasts.
+            tokio::select! {
+                biased;
+                taken = self.next.consume(batch) => return taken,
+                () = ended.cancelled() => {}
             }
-        };
+        }
+        let Err(lost) = term.check() else { return Err(Refused::Closed) };
         self.telemetry.add(names::DROPPED, &self.id, points);
         tracing::debug!(exporter = %self.id, points, %lost, "dropped what was read in a lost term");
         Err(lost.into())
