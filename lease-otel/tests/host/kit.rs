@@ -120,12 +120,13 @@ impl Receiver for TestReceiver {
             return Err("the port is in use".into());
         }
         self.journal.note(format!("{} starts", self.name));
-        Ok(Box::pin(work(self.name, self.does.clone(), self.journal.clone(), scope)))
+        let gone = NoteOnDrop { journal: self.journal.clone(), line: format!("{} is gone", self.name) };
+        Ok(Box::pin(work(self.name, self.does.clone(), gone, scope)))
     }
 }
 
-async fn work(name: &'static str, does: Does, journal: Journal, scope: Scope) {
-    let _dropped = NoteOnDrop { journal: journal.clone(), line: format!("{name} is gone") };
+async fn work(name: &'static str, does: Does, gone: NoteOnDrop, scope: Scope) {
+    let journal = gone.journal.clone();
     let emit = async |points| {
         let output = scope.outputs.of(Signal::Metrics).expect("a pipeline of metrics");
         if let Err(refused) = output.consume(batch(points, scope.leadership.as_ref())).await {

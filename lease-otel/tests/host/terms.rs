@@ -108,7 +108,7 @@ async fn a_lost_term_leaves_nothing_running_after_100_ms() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loss_cuts_a_drain_short() {
+async fn a_receiver_that_does_not_drain_is_dropped_while_the_lease_is_still_held() {
     let elector = Arc::new(ScriptedElector::new());
     let kit = Kit::new().elector("elector", &elector).exporter("exporter", false).receiver(
         "stubborn",
