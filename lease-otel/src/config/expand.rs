@@ -171,8 +171,8 @@ impl Expander<'_> {
             _ => forget_lines(&mut node, place),
         }
         node.written = None;
-        unfold(&mut node, self.problems);
-        Some(node)
+        unfold(&mut node, &mut quiet);
+        quiet.errors.is_empty().then_some(node)
     }
 
     /// Hands the text that a reference names to `then`, unless following it would never end.
@@ -221,9 +221,10 @@ impl Expander<'_> {
     }
 }
 
-/// A reference with how it is read: a name alone is that of a variable.
+/// A reference with how it is read: a name alone, or with a default, is that of a variable.
 fn qualified(reference: &str) -> String {
-    if reference.contains(':') { reference.to_owned() } else { format!("env:{reference}") }
+    let name = reference.split_once(":-").map_or(reference, |(name, _)| name);
+    if name.contains(':') { reference.to_owned() } else { format!("env:{reference}") }
 }
 
 #[cfg(test)]

@@ -17,6 +17,13 @@ pub const TEXT_MAX: usize = 10 << 20;
 /// How deep maps and lists may be within each other.
 pub(crate) const DEPTH_MAX: usize = 64;
 
+/// How many brackets and commas there may be. The parser looks for the end of what a bracket opens before it gives anything
+/// of it, and takes a hundred bytes and more for each.
+const BRACKETS_MAX: usize = 250_000;
+
+/// After so many errors no more are looked for.
+const ERRORS_MAX: usize = 100;
+
 /// Reads the text of one YAML document, which `source` names in places; an empty one is nothing.
 ///
 /// None when something was wrong, and then it is noted: all duplicate keys, and the first of other errors.
@@ -26,9 +33,13 @@ pub fn parse(source: &Arc<str>, text: &str, problems: &mut Problems) -> Option<N
         problems.error(&top, "", too_long());
         return None;
     }
+    if text.bytes().filter(|byte| matches!(byte, b'[' | b']' | b'{' | b'}' | b',')).count() > BRACKETS_MAX {
+        problems.error(&top, "", format_args!("over {BRACKETS_MAX} brackets and commas, which no configuration has"));
+        return None;
+    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let before = problems.errors.len();
-    let mut builder = Builder::new(problems);
+    let mut builder = Builder::new(problems, before + ERRORS_MAX);
     let mut documents = 0_usize;
     for event in Parser::new_from_str(text) {
         let (event, span) = match event {

@@ -61,10 +61,16 @@ impl Problems {
 pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(text, candidate), candidate))
+        .map(|candidate| (likeness(text, candidate), candidate))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+fn likeness(text: &str, candidate: &str) -> f64 {
+    let alike = strsim::jaro_winkler(text, candidate);
+    // In a short word two letters that changed places are much to it.
+    if text.len() > 2 && strsim::osa_distance(text, candidate) == 1 { alike.max(LIKENESS_MIN) } else { alike }
 }
 
 /// Below this two words have little in common.

@@ -10,8 +10,11 @@ use super::scalar::{resolve, unknown_tag};
 use crate::config::problems::Problems;
 use crate::config::tree::{Key, Node, Place, Value};
 
-/// What a document may come to, its aliases followed: nodes, and 32 bytes of text count as one.
-const WEIGHT_MAX: usize = 1_000_000;
+/// What a document may come to, its aliases followed: each node counts as one, and so does each [`UNIT`] of its text.
+const WEIGHT_MAX: usize = 250_000;
+
+/// So many bytes of text weigh as much as a node.
+const UNIT: usize = 64;
 
 /// Takes the events of one document.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Builder<'p> {
     weight: usize,
     done: Option<Node>,
     problems: &'p mut Problems,
+    /// With so many errors it ends.
+    errors_max: usize,
 }
 
 /// A map or list whose end has not come.
@@ -52,8 +57,8 @@ struct Entries {
 }
 
 impl<'p> Builder<'p> {
-    pub(super) fn new(problems: &'p mut Problems) -> Self {
-        Self { open: Vec::new(), anchors: HashMap::new(), weight: 0, done: None, problems }
+    pub(super) fn new(problems: &'p mut Problems, errors_max: usize) -> Self {
+        Self { open: Vec::new(), anchors: HashMap::new(), weight: 0, done: None, problems, errors_max }
     }
 
     /// Takes an event; none when nothing further of the document can be used.
@@ -109,7 +114,7 @@ impl<'p> Builder<'p> {
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>, place: Place) -> Option<()> {
-        self.grow(1 + text.len() / 32, &place)?;
+        self.grow(1 + text.len() / UNIT, &place)?;
         if let Some(Open { content: Content::Map(entries), .. }) = self.open.last_mut()
             && entries.key.is_none()
         {
@@ -124,7 +129,7 @@ impl<'p> Builder<'p> {
                 (Value::Null, None)
             }
         };
-        self.place(Node { place, value, written }, anchor, 1 + text.len() / 32)
+        self.place(Node { place, value, written }, anchor, 1 + text.len() / UNIT)
     }
 
     fn alias(&mut self, anchor: usize, place: Place) -> Option<()> {
@@ -235,7 +240,7 @@ impl<'p> Builder<'p> {
             };
             self.problems.error(&key.place, path, format_args!("this key comes twice; it is in line {line} too"));
         }
-        Some(())
+        (self.problems.errors.len() <= self.errors_max).then_some(())
     }
 }
 
