@@ -8,3 +8,4 @@ pub mod component;
 pub mod config;
 pub mod data;
 pub mod elector;
+pub mod exporters;
