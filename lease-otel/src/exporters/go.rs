@@ -53,8 +53,11 @@ fn json_number(value: f64) -> Option<String> {
     value.is_finite().then(|| shortest(value, 1e-6, 1e21, 1))
 }
 
-/// An id in hexadecimal digits.
+/// An id in hexadecimal digits; one of zeros is none, and empty.
 pub(crate) fn hex(bytes: &[u8]) -> String {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return String::new();
+    }
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

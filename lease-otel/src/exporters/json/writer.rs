@@ -144,8 +144,7 @@ impl<'a> Object<'a> {
 
     /// An id; one of zeros is none.
     pub(super) fn hex(&mut self, key: &str, bytes: &[u8]) {
-        if bytes.iter().any(|byte| *byte != 0) {
-            self.quoted_number(key, go::hex(bytes));
-        }
+        let text = go::hex(bytes);
+        self.text(key, &text);
     }
 }
