@@ -11,7 +11,7 @@ pub mod otlp_grpc;
 pub mod otlp_http;
 mod queue;
 #[cfg(test)]
-mod recorded;
+pub(crate) mod recorded;
 mod retry;
 mod settings;
 mod tls;

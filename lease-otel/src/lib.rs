@@ -9,3 +9,9 @@ pub mod config;
 pub mod data;
 pub mod elector;
 pub mod exporters;
+pub mod processors;
+mod registry;
+#[cfg(test)]
+mod testing;
+
+pub use self::registry::registry;
