@@ -11,7 +11,13 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::{Signal, kill_process};
 
-use kept::*;
+use kept::{
+    a_command_that_cannot_run_is_no_start, a_kept_command_is_asked_to_stop_when_the_term_drains,
+    a_kept_tree_dies_when_its_work_is_dropped_and_the_term_is_kept_until_then,
+    a_kept_tree_dies_with_a_killed_collector, a_kept_tree_dies_with_a_killed_keeper,
+    a_lost_term_ends_a_kept_tree_with_its_daemons_before_the_term_is_let_go,
+    what_a_kept_command_writes_becomes_log_records,
+};
 use roles::{Script, now};
 use world::{World, alive, wait_for, zombies_under};
 

@@ -56,7 +56,7 @@ impl Journal {
                 news.await;
             }
         };
-        let patience = Duration::from_secs(60);
+        let patience = Duration::from_mins(1);
         assert!(tokio::time::timeout(patience, seen).await.is_ok(), "no {line:?} in {:#?}", self.lines());
     }
 }

@@ -28,9 +28,9 @@ async fn each_term_starts_and_stops_every_receiver_once() {
         elector.lead().await;
         journal.until("r starts", term).await;
         if term % 2 == 0 {
-            elector.lose(Reason::TakenOver).await
+            elector.lose(Reason::TakenOver).await;
         } else {
-            elector.drain(Reason::HandedOver).await
+            elector.drain(Reason::HandedOver).await;
         }
         assert_eq!(journal.count("r starts"), term);
         assert_eq!(journal.count("r stops"), term, "{:#?}", journal.lines());
