@@ -28,7 +28,7 @@ impl ExtensionFactory for HealthCheckFactory {
     fn kind(&self) -> Kind {
         Kind {
             name: "health_check",
-            aliases: &["healthcheck"],
+            aliases: &[],
             summary: "tells over HTTP whether the collector is up",
             signals: &[],
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use lease_core::{Leadership, Reason};
+use lease_core::Reason;
 use lease_otel::component::*;
 use lease_otel::config::{Collector, ComponentId, Located, Pipeline, PipelineId, Place};
 use lease_otel::data::{Batch, Signal, Telemetry};
@@ -61,13 +61,13 @@ impl Journal {
     }
 }
 
-/// A batch of so many points.
-pub fn batch(points: usize, leadership: Option<&Leadership>) -> Batch {
+/// A batch of so many points, which does not say in which term it was read.
+pub fn batch(points: usize) -> Batch {
     let gauge = Gauge { data_points: vec![NumberDataPoint::default(); points] };
     let metric = Metric { data: Some(metric::Data::Gauge(gauge)), ..Metric::default() };
     let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
     let resource = ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() };
-    Batch { telemetry: Telemetry::Metrics(vec![resource]), term: leadership.map(Leadership::validity) }
+    Batch { telemetry: Telemetry::Metrics(vec![resource]), term: None }
 }
 
 /// What a receiver of a test does once it has started.
@@ -129,7 +129,7 @@ async fn work(name: &'static str, does: Does, gone: NoteOnDrop, scope: Scope) {
     let journal = gone.journal.clone();
     let emit = async |points| {
         let output = scope.outputs.of(Signal::Metrics).expect("a pipeline of metrics");
-        if let Err(refused) = output.consume(batch(points, scope.leadership.as_ref())).await {
+        if let Err(refused) = output.consume(batch(points)).await {
             journal.note(format!("{name}: {refused}"));
         }
     };
