@@ -17,10 +17,12 @@ use crate::exit::{Code, Failure};
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Sources {
+    // clap shows the text as it is.
+    #[allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "a help text")]
     /// A file, or file:PATH, env:NAME, yaml:TEXT; each is put over those before it
     #[arg(long, required = true, value_name = "URI")]
     config: Vec<Source>,
-    /// A single value, over everything else: service.telemetry.metrics.level=none
+    /// A single value, over everything else, as exporters.debug.verbosity=detailed
     #[arg(long, value_parser = Source::set, value_name = "KEY=VALUE")]
     set: Vec<Source>,
 }

@@ -117,6 +117,11 @@ impl Validity {
     pub fn ended(&self) -> CancellationToken {
         self.shared.ended.clone()
     }
+
+    /// Whether it is of the very term that `other` is of: that of the same election, too.
+    pub fn is_same_term(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
 }
 
 /// A leadership that does not count as work.

@@ -58,6 +58,16 @@ pub enum Refused {
         /// The bytes that may be.
         limit: u64,
     },
+    /// The queue of an exporter has no room for it.
+    #[error("the queue of `{exporter}` is full: it holds {size} of {capacity}")]
+    Full {
+        /// Whose queue it is.
+        exporter: ComponentId,
+        /// What it holds, in the unit of its size.
+        size: u64,
+        /// What it can hold.
+        capacity: u64,
+    },
     /// The component has been shut down.
     #[error("the pipeline has been shut down")]
     Closed,

@@ -41,9 +41,9 @@ async fn ten_terms_leave_nothing_behind() {
         journal.until("docile starts", term).await;
         assert!(tasks() > before.0, "the term has tasks");
         if term % 2 == 0 {
-            elector.lose(Reason::Expired).await
+            elector.lose(Reason::Expired).await;
         } else {
-            elector.drain(Reason::Resigned).await
+            elector.drain(Reason::Resigned).await;
         }
         assert_eq!((tasks(), descriptors()), before, "after term {term}");
     }

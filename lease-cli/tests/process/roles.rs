@@ -26,6 +26,7 @@ pub(crate) fn play() -> Option<ExitCode> {
     Some(match role.as_str() {
         "supervisor" => supervisor(arguments),
         "session" => session(&arguments),
+        "collector" => crate::kept::collector(Path::new(&arguments[0])),
         "actor" => actor(Path::new(&arguments[0]), arguments[1].to_str().expect("a kind of actor")),
         other => panic!("no such role: {other}"),
     })

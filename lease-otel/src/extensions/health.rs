@@ -28,7 +28,7 @@ impl ExtensionFactory for HealthCheckFactory {
     fn kind(&self) -> Kind {
         Kind {
             name: "health_check",
-            aliases: &["healthcheck"],
+            aliases: &[],
             summary: "tells over HTTP whether the collector is up",
             signals: &[],
         }
@@ -95,6 +95,14 @@ struct HealthCheck {
 #[async_trait]
 impl Extension for HealthCheck {
     async fn start(&self, id: &ComponentId, _: Arc<dyn Meter>) -> Result<Box<dyn RunningExtension>, StartError> {
+        let running = self.listen().await?;
+        tracing::info!(extension = %id, address = %running.server.address(), "health is told here");
+        Ok(Box::new(running))
+    }
+}
+
+impl HealthCheck {
+    async fn listen(&self) -> Result<Running, StartError> {
         let state = Arc::new(State {
             up: Mutex::new(None),
             path: self.path.clone(),
@@ -109,8 +117,7 @@ impl Extension for HealthCheck {
         let server = Server::listen(&endpoint, answers)
             .await
             .map_err(|error| format!("it cannot listen on {endpoint}: {error}; choose another `endpoint`"))?;
-        tracing::info!(extension = %id, address = %server.address(), "health is told here");
-        Ok(Box::new(Running { state, server }))
+        Ok(Running { state, server })
     }
 }
 
@@ -173,5 +180,68 @@ impl RunningExtension for Running {
 
     async fn shutdown(self: Box<Self>) {
         self.server.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    fn check(path: &str, healthy: Option<&str>) -> HealthCheck {
+        HealthCheck {
+            endpoint: "127.0.0.1:0".to_owned(),
+            path: path.to_owned(),
+            healthy: healthy.map(str::to_owned),
+            unhealthy: None,
+        }
+    }
+
+    async fn ask(running: &Running, request: &str) -> String {
+        let mut stream = TcpStream::connect(running.server.address()).await.expect("somebody listens");
+        let request = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it is taken");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("it is text");
+        answer
+    }
+
+    #[tokio::test]
+    async fn it_is_up_between_ready_and_the_shutdown() {
+        let running = check("/", None).listen().await.expect("it listens");
+        let answer = ask(&running, "GET /").await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("Server not available"), "{answer}");
+        running.ready();
+        let answer = ask(&running, "GET /").await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("Server available"), "{answer}");
+        assert!(answer.contains("content-type: application/json"), "{answer}");
+        running.not_ready();
+        let answer = ask(&running, "HEAD /").await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && !answer.contains("Server"), "no body: {answer}");
+        let address = running.server.address();
+        Box::new(running).shutdown().await;
+        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    }
+
+    #[tokio::test]
+    async fn it_has_its_path_and_its_words() {
+        let running = check("/health/status", Some("fine")).listen().await.expect("it listens");
+        running.ready();
+        assert!(ask(&running, "GET /health/status").await.ends_with("\r\n\r\nfine"));
+        assert!(ask(&running, "GET /").await.starts_with("HTTP/1.1 404 "));
+        assert!(ask(&running, "POST /health/status").await.starts_with("HTTP/1.1 405 "));
+        Box::new(running).shutdown().await;
+    }
+
+    #[test]
+    fn an_endpoint_is_a_host_and_a_port() {
+        for good in ["127.0.0.1:13133", "localhost:0", ":13133", "[::1]:80", "0.0.0.0:65535"] {
+            assert!(is_endpoint(good), "{good}");
+        }
+        for bad in ["", "13133", "localhost", "localhost:", "localhost:65536", "::1:80", "http://x"] {
+            assert!(!is_endpoint(bad), "{bad}");
+        }
     }
 }

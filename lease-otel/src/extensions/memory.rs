@@ -82,3 +82,67 @@ impl Extension for Memory {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::{Problems, parse};
+    use crate::telemetry::Telemetry;
+
+    async fn started(text: &str) -> Box<dyn RunningExtension> {
+        let mut problems = Problems::default();
+        let node = parse(&"test".into(), text, &mut problems).expect("it is YAML");
+        let mut fields = Fields::new(&node, "", &mut problems);
+        let extension = MemoryElectorFactory.configure(&mut fields);
+        fields.finish();
+        assert!(problems.errors.is_empty(), "{problems:?}");
+        let id = "memory_leader_elector".parse().expect("a name");
+        extension.start(&id, Arc::new(Telemetry::new())).await.expect("it starts")
+    }
+
+    /// Says when a term begins.
+    fn listen(elector: &dyn RunningExtension) -> mpsc::UnboundedReceiver<()> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        elector.elector().expect("it is one").set_callbacks(
+            Box::new(move |_| {
+                sender.send(()).expect("the test listens");
+                Box::pin(async {})
+            }),
+            Box::new(|| Box::pin(async {})),
+        );
+        receiver
+    }
+
+    const FAST: &str = "lease_duration: 900ms, renew_deadline: 600ms, retry_period: 100ms";
+
+    #[tokio::test]
+    async fn it_contends_when_the_pipelines_are_ready() {
+        let elector = started(&format!("{{store: ready, {FAST}}}")).await;
+        let mut terms = listen(&*elector);
+        // An election would have asked after one retry period.
+        let waited = tokio::time::timeout(Duration::from_millis(300), terms.recv()).await;
+        assert!(waited.is_err() && store("ready").revision() == 0, "nobody asked for the lease");
+        elector.ready();
+        terms.recv().await.expect("it leads");
+        elector.shutdown().await;
+        let left = store("ready").read("default").expect("there is a record");
+        assert_eq!(left.record.holder, None, "it was released");
+    }
+
+    #[tokio::test]
+    async fn it_contends_at_once_where_it_is_told_to() {
+        let elector = started(&format!("{{store: immediately, identity: me, start_when: immediately, {FAST}}}")).await;
+        let mut early = listen(&*elector);
+        early.recv().await.expect("it leads");
+        let holder =
+            store("immediately").read("default").and_then(|seen| seen.record.holder).expect("somebody holds it");
+        assert!(holder.as_str().starts_with("me") && holder.as_str() != "me", "a random part is added: {holder}");
+        let mut late = listen(&*elector);
+        late.recv().await.expect("who registers while it leads is started at once");
+        elector.shutdown().await;
+    }
+}

@@ -1,12 +1,14 @@
-//! What stands between components: the guard in front of an exporter, and the fork where telemetry goes several ways.
+//! What stands between components: the term that a receiver's telemetry is given, the fork where it goes several ways, and
+//! the guard in front of an exporter.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use lease_core::Validity;
 
-use crate::component::{Consumer, Meter, Refused};
+use crate::component::{Consumer, Meter, Outputs, Refused};
 use crate::config::ComponentId;
 use crate::data::Batch;
 use crate::telemetry::names;
@@ -43,6 +45,32 @@ impl Consumer for TermGuard {
         self.telemetry.add(names::DROPPED, &self.id, points);
         tracing::debug!(exporter = %self.id, points, %lost, "dropped what was read in a lost term");
         Err(lost.into())
+    }
+
+    async fn flush(&self, deadline: Instant) {
+        self.next.flush(deadline).await;
+    }
+}
+
+/// The outputs of a receiver in this term: what it hands on is of the term, also where the receiver has not said so.
+pub(super) fn of_term(outputs: &Outputs, term: &Validity) -> Outputs {
+    let stamped = |next: &Arc<dyn Consumer>| -> Arc<dyn Consumer> {
+        Arc::new(OfTerm { term: term.clone(), next: Arc::clone(next) })
+    };
+    Outputs(outputs.0.iter().map(|(signal, consumer)| (*signal, stamped(consumer))).collect())
+}
+
+#[derive(Debug)]
+struct OfTerm {
+    term: Validity,
+    next: Arc<dyn Consumer>,
+}
+
+#[async_trait]
+impl Consumer for OfTerm {
+    async fn consume(&self, batch: Batch) -> Result<(), Refused> {
+        let term = batch.term.or_else(|| Some(self.term.clone()));
+        self.next.consume(Batch { term, ..batch }).await
     }
 
     async fn flush(&self, deadline: Instant) {

@@ -142,7 +142,12 @@ impl Current {
                 join_all_of(&mut self.tasks).await;
             }
         }
-        join_all_of(&mut self.guarded).await;
+        tokio::select! {
+            biased;
+            () = join_all_of(&mut self.guarded) => {}
+            // They kill what they guard then, and keep the leadership until that is done.
+            () = hasten.cancelled() => self.guarded.shutdown().await,
+        }
     }
 }
 

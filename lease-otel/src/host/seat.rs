@@ -10,6 +10,7 @@ use lease_core::Leadership;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::flow::of_term;
 use crate::component::{Meter, Outputs, Receiver, Scope, StartError, Work};
 use crate::config::ComponentId;
 use crate::telemetry::names;
@@ -45,7 +46,10 @@ impl Seat {
     pub(super) async fn start(&self, stint: &Stint) -> Result<Option<Work>, StartError> {
         let scope = Scope {
             id: self.id.clone(),
-            outputs: self.outputs.clone(),
+            outputs: match &stint.leadership {
+                Some(leadership) => of_term(&self.outputs, &leadership.validity()),
+                None => self.outputs.clone(),
+            },
             leadership: stint.leadership.clone(),
             stop: stint.stop.child_token(),
             telemetry: Arc::clone(&self.telemetry),

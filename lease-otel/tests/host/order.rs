@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_otel::component::ElectorChoice;
 use lease_otel::host::{Host, Stopped};
 use lease_otel::telemetry::Telemetry;
 use lease_otel::testing::ScriptedElector;
@@ -106,4 +107,23 @@ async fn a_shutdown_is_hastened_at_its_deadline() {
     assert_eq!(host.shutdown(Duration::from_secs(3)).await, Stopped::InOrder);
     let took = began.elapsed();
     assert!((Duration::from_secs(3)..Duration::from_millis(3010)).contains(&took), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_may_bring_an_elector_of_its_own() {
+    let elector = Arc::new(ScriptedElector::new());
+    let mut kit = Kit::new().exporter("exporter", false);
+    let journal = kit.journal.clone();
+    let own =
+        TestExtension { name: "own", journal: journal.clone(), elector: Some(Arc::clone(&elector)), fails: false };
+    let elector_choice = Some(ElectorChoice::Own(Box::new(own)));
+    let receiver = TestReceiver { name: "r", journal: journal.clone(), does: Does::Waits, elector: elector_choice };
+    kit.collector.receivers.push((id("r"), Box::new(receiver)));
+    kit.collector.pipelines[0].receivers.push(id("r"));
+    let host = Host::start(kit.collector, Arc::new(Telemetry::new())).await.expect("it starts");
+    assert_eq!(journal.lines(), ["own starts", "exporter starts", "own is ready"]);
+    elector.lead().await;
+    journal.until("r starts", 1).await;
+    assert_eq!(host.shutdown(DEADLINE).await, Stopped::InOrder);
+    assert!(journal.position("r stops") < journal.position("own stops"), "{:#?}", journal.lines());
 }

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use lease_core::Reason;
-use lease_otel::elector::LeaderElector;
+use lease_core::testing::grant;
+use lease_otel::component::{Extension, Meter, RunningExtension, StartError};
+use lease_otel::config::ComponentId;
+use lease_otel::elector::{LeaderElector, Start, Stop};
 use lease_otel::host::Host;
 use lease_otel::telemetry::Telemetry;
 use lease_otel::testing::ScriptedElector;
@@ -24,9 +28,9 @@ async fn each_term_starts_and_stops_every_receiver_once() {
         elector.lead().await;
         journal.until("r starts", term).await;
         if term % 2 == 0 {
-            elector.lose(Reason::TakenOver).await
+            elector.lose(Reason::TakenOver).await;
         } else {
-            elector.drain(Reason::HandedOver).await
+            elector.drain(Reason::HandedOver).await;
         }
         assert_eq!(journal.count("r starts"), term);
         assert_eq!(journal.count("r stops"), term, "{:#?}", journal.lines());
@@ -108,7 +112,7 @@ async fn a_lost_term_leaves_nothing_running_after_100_ms() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loss_cuts_a_drain_short() {
+async fn a_receiver_that_does_not_drain_is_dropped_while_the_lease_is_still_held() {
     let elector = Arc::new(ScriptedElector::new());
     let kit = Kit::new().elector("elector", &elector).exporter("exporter", false).receiver(
         "stubborn",
@@ -183,4 +187,80 @@ async fn what_was_read_before_a_drain_is_handed_on_before_the_lease_is_let_go() 
     elector.drain(Reason::HandedOver).await;
     assert_eq!(journal.count("exporter takes 5"), 1, "{:#?}", journal.lines());
     assert!(journal.position("exporter takes 5") < journal.position("exporter flushes"));
+}
+
+/// An elector that gives its callbacks to the test.
+#[derive(Clone, Debug)]
+struct Bare(mpsc::UnboundedSender<Pair>);
+
+struct Pair(Start, Stop);
+
+impl std::fmt::Debug for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pair")
+    }
+}
+
+impl LeaderElector for Bare {
+    fn set_callbacks(&self, start: Start, stop: Stop) {
+        self.0.send(Pair(start, stop)).expect("the test listens");
+    }
+}
+
+#[async_trait]
+impl Extension for Bare {
+    async fn start(&self, _: &ComponentId, _: Arc<dyn Meter>) -> Result<Box<dyn RunningExtension>, StartError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl RunningExtension for Bare {
+    fn elector(&self) -> Option<Arc<dyn LeaderElector>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    async fn shutdown(self: Box<Self>) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_cuts_a_drain_short() {
+    let (sender, mut pairs) = mpsc::unbounded_channel();
+    let mut kit = Kit::new().exporter("exporter", false).receiver("stubborn", Some("bare"), Does::Ignores);
+    kit.collector.extensions.push((id("bare"), Box::new(Bare(sender))));
+    let _host = Host::start(kit.collector, Arc::new(Telemetry::new())).await.expect("it starts");
+    let Pair(start, stop) = pairs.recv().await.expect("the receivers register");
+    assert!(pairs.try_recv().is_err(), "those of one elector register together");
+    let (leadership, mut control) = grant(None);
+    start(leadership).await;
+    let began = Instant::now();
+    control.drain(Reason::HandedOver);
+    let stopping = tokio::spawn(stop());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!stopping.is_finished(), "it has its time while the lease is held");
+    control.lose(Reason::DrainTimeout);
+    stopping.await.expect("no panic");
+    control.drained().await;
+    let took = began.elapsed();
+    assert!((Duration::from_secs(2)..=Duration::from_millis(2100)).contains(&took), "{took:?}");
+}
+
+#[tokio::test]
+async fn the_collector_serves_its_own_metrics() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut kit = Kit::new().exporter("exporter", false).receiver("r", None, Does::Waits);
+    let metrics = lease_otel::config::MetricsEndpoint { host: "127.0.0.1".to_owned(), port: 0 };
+    kit.collector.telemetry.metrics = Some(metrics);
+    let journal = kit.journal.clone();
+    let host = Host::start(kit.collector, Arc::new(Telemetry::new())).await.expect("it starts");
+    journal.until("r starts", 1).await;
+    let address = host.metrics_address().expect("it is asked for");
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("somebody listens");
+    let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.expect("it is taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it is text");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("# EOF\n"), "{answer}");
+    host.shutdown(Duration::from_secs(5)).await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }

@@ -204,7 +204,7 @@ impl Term {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

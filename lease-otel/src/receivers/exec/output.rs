@@ -91,11 +91,14 @@ async fn next_line(stream: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>)
             return !line.is_empty();
         }
         let room = LINE_MAX - line.len();
-        let ends = available.iter().take(room).position(|byte| *byte == b'\n');
+        let ends = available.iter().take(room + 1).position(|byte| *byte == b'\n');
+        if ends.is_none() && room == 0 {
+            return true;
+        }
         let taken = ends.unwrap_or_else(|| available.len().min(room));
         line.extend_from_slice(&available[..taken]);
         stream.consume(taken + usize::from(ends.is_some()));
-        if ends.is_some() || line.len() >= LINE_MAX {
+        if ends.is_some() {
             return true;
         }
     }
@@ -145,6 +148,8 @@ mod tests {
     async fn lines_are_split_at_their_ends_and_at_the_limit() {
         let mut text = b"one\ntwo\r\n\n".to_vec();
         text.extend(std::iter::repeat_n(b'x', LINE_MAX + 3));
+        text.extend(b"\n");
+        text.extend(std::iter::repeat_n(b'y', LINE_MAX));
         text.extend(b"\nlast");
         let mut stream = BufReader::with_capacity(7, text.as_slice());
         let (mut line, mut lines) = (Vec::new(), Vec::new());
@@ -152,7 +157,7 @@ mod tests {
             lines.push(std::mem::take(&mut line));
         }
         let lengths: Vec<usize> = lines.iter().map(Vec::len).collect();
-        assert_eq!(lengths, [3, 4, 0, LINE_MAX, 3, 4]);
+        assert_eq!(lengths, [3, 4, 0, LINE_MAX, 3, LINE_MAX, 4]);
         let body = record(&lines[1], "stdout").body.and_then(|body| body.value);
         assert_eq!(body, Some(any_value::Value::StringValue("two".to_owned())), "without the carriage return");
     }
