@@ -48,6 +48,7 @@ pub(super) async fn launch(spec: &Spec, scope: &Scope) -> Result<Kept, StartErro
         .arg(spec.stop_signal)
         .arg(Pretty(spec.stop_timeout).to_string())
         .args(&spec.command)
+        .envs(held(scope))
         .envs(spec.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(stdio())
@@ -87,6 +88,13 @@ pub(super) async fn launch(spec: &Spec, scope: &Scope) -> Result<Kept, StartErro
             Err("the keeper of the command has ended before the command ran".into())
         }
     }
+}
+
+/// What the command is told of the term: that there is one, and its token for a resource that compares tokens.
+fn held(scope: &Scope) -> Vec<(&'static str, String)> {
+    let Some(leadership) = &scope.leadership else { return Vec::new() };
+    let token = leadership.token().map(|token| ("LEASE_TOKEN", token.to_string()));
+    std::iter::once(("LEASE_HELD", "1".to_owned())).chain(token).collect()
 }
 
 struct Run {
