@@ -151,7 +151,7 @@ fn all_keys_that_come_twice_are_told_at_once() {
 #[test]
 fn what_is_deep_is_refused_however_it_is_written() {
     let deep = |n: usize, one: &str| one.repeat(n);
-    let block = |n: usize| (0..n).map(|depth| format!("{}k:\n", " ".repeat(depth))).collect::<String>();
+    let block = |n: usize| (0..n).map(|depth| " ".repeat(depth) + "k:\n").collect::<String>();
     good(&deep(DEPTH_MAX, "- "));
     good(&block(DEPTH_MAX));
     for text in [
