@@ -5,27 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lease_otel::component::Registry;
-use lease_otel::config::{self, Problems, Source};
 use lease_otel::host::{Host, Stopped};
 use lease_otel::receivers::exec::{ExecFactory, Keeper};
 use lease_otel::telemetry::Telemetry;
 
 use crate::child::KEEPER;
 use crate::cli::Global;
+use crate::config::Sources;
 use crate::exit::{Code, Failure};
 use crate::inbox::Inbox;
 use crate::{duration, signals};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Arguments {
-    // clap shows the text as it is.
-    #[allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "a help text")]
-    /// A file, or file:PATH, env:NAME, yaml:TEXT; each is put over those before it
-    #[arg(long, required = true, value_name = "URI")]
-    config: Vec<Source>,
-    /// A single value, over everything else, as exporters.debug.verbosity=detailed
-    #[arg(long, value_parser = Source::set, value_name = "KEY=VALUE")]
-    set: Vec<Source>,
+    #[command(flatten)]
+    sources: Sources,
     /// How long everything may take to stop; what is not done by then is dropped
     #[arg(long, value_parser = duration::parse, default_value = "25s", value_name = "DURATION")]
     shutdown_timeout: Duration,
@@ -40,13 +34,8 @@ pub(crate) fn registry() -> Registry {
 /// Runs until it is asked to end.
 pub(crate) async fn collector(arguments: Arguments, _: &Global) -> Result<u8, Failure> {
     let mut inbox = Inbox::install().map_err(|error| Failure::of(Code::System, &error))?;
-    let Arguments { mut config, set, shutdown_timeout } = arguments;
-    config.extend(set);
-    let loaded =
-        config::load(&config, &|name| std::env::var(name), &registry()).map_err(|problems| wrong(&problems))?;
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
+    let Arguments { sources, shutdown_timeout } = arguments;
+    let loaded = sources.load()?;
     let starting = Host::start(loaded.collector, Arc::new(Telemetry::new()));
     let host = tokio::select! {
         started = starting => started.map_err(|error| Failure::of(Code::System, &error))?,
@@ -74,13 +63,4 @@ pub(crate) async fn collector(arguments: Arguments, _: &Global) -> Result<u8, Fa
 
 fn signalled(signal: rustix::process::Signal) -> u8 {
     crate::child::Status::Signal(signal.as_raw()).shell_code()
-}
-
-/// Everything that is wrong with a configuration.
-fn wrong(problems: &Problems) -> Failure {
-    for warning in &problems.warnings {
-        tracing::warn!("{warning}");
-    }
-    let one = |problem: &config::Problem| Some(Failure::new(Code::Configuration, problem.to_string()));
-    Failure::all(problems.errors.iter().map(one))
 }

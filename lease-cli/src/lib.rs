@@ -6,6 +6,7 @@ pub mod child;
 mod cli;
 mod clock;
 mod collector;
+mod config;
 mod delete;
 mod duration;
 mod exit;

@@ -12,7 +12,7 @@ use super::tree::{Node, Place, Value};
 use crate::component::Registry;
 
 /// A configuration of which nothing is known but the text: merged and expanded.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Resolved {
     /// All of it.
     pub root: Node,
@@ -36,6 +36,16 @@ pub fn resolve(sources: &[Source], environment: Environment<'_>) -> Resolved {
     let failed = expand(&mut root, environment, &mut problems);
     problems.sort(&names);
     Resolved { root, problems, failed, sources: names }
+}
+
+impl std::fmt::Debug for Resolved {
+    /// Without values, which may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolved")
+            .field("sources", &self.sources)
+            .field("problems", &self.problems)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Resolved {

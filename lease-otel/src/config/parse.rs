@@ -47,7 +47,9 @@ pub fn parse(source: &Arc<str>, text: &str, problems: &mut Problems) -> Option<N
             Err(error) => {
                 let mark = error.marker();
                 let place = Place { line: mark.line().max(1), column: mark.col() + 1, ..top };
-                problems.error(&place, "", format_args!("this is no valid YAML: {}", error.info()));
+                let has_reference = text.lines().nth(place.line - 1).is_some_and(|line| line.contains("${"));
+                let hint = if has_reference { "; within [] and {} a `${...}` needs quotes" } else { "" };
+                problems.error(&place, "", format_args!("this is no valid YAML: {}{hint}", error.info()));
                 return None;
             }
         };

@@ -17,7 +17,9 @@ fn environment(name: &str) -> Result<String, VarError> {
         "TRUE" => "true # with a ${env:hello.world} reference",
         "BROKEN" => "[\"a\",",
         "LIST" => "[filelog,windowseventlog/application]",
-        "LIST_OF" => "[filelog,${env:HOST}]",
+        "LIST_OF" => "[filelog,'${env:HOST}']",
+        // To YAML a `{` within a list needs quotes.
+        "LIST_UNQUOTED" => "[filelog,${env:HOST}]",
         "LIST_ESCAPED" => "[\"filelog\",\"$${env:HOST}\"]",
         "IPV6" => "1111:1111:1111:1111:1111::",
         "DOLLARS" => "$$ENV",
@@ -119,6 +121,7 @@ fn a_whole_value_is_typed_and_stays_what_was_written_where_a_text_is_wanted() {
         ("${QUOTED}", None, Some("\"0123\"")),
         ("${TAGGED}", None, Some("!!str 0123")),
         ("${BROKEN}", None, Some("[\"a\",")),
+        ("${LIST_UNQUOTED}", None, Some("[filelog,localhost]")),
         ("${DOLLARS}", None, Some("$ENV")),
         ("${ESCAPED}", None, Some("${env:ENV}")),
         ("${WRAPPED}", None, Some("The value The value 123 is wrapped is wrapped")),
@@ -141,7 +144,7 @@ fn a_whole_value_is_typed_and_stays_what_was_written_where_a_text_is_wanted() {
         // A map with an empty value, to YAML.
         ("${IPV6}", "1111:1111:1111:1111:1111::"),
         ("${LIST}", "[filelog,windowseventlog/application]"),
-        ("${LIST_OF}", "[filelog,localhost]"),
+        ("${LIST_OF}", "[filelog,'localhost']"),
         ("${LIST_ESCAPED}", "[\"filelog\",\"${env:HOST}\"]"),
         ("${MAP}", "# with localhost\ndebug:\n  verbosity: detailed"),
         ("${MAP1}", "{env: \"{env2: \"{value: 123}\"}\", inline: \"inline {env2: \"{value: 123}\"}\"}"),

@@ -117,6 +117,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ("a: 1\n b: 2\n", "f.yaml:2:"),
         ("receivers:\n\tdummy:\n", "f.yaml:2:"),
         ("a: 'x\n", "this is no valid YAML"),
+        ("e: {a: ${A}, b: 1}\n", "; within [] and {} a `${...}` needs quotes"),
         ("a: *nobody\n", "this is no valid YAML"),
         ("a: 1\n---\nb: 2\n", "f.yaml:2:1: another document begins here"),
         ("a: &x [*x]\n", "f.yaml:1:8: a[0]: this alias stands within what it names"),
@@ -150,7 +151,7 @@ fn all_keys_that_come_twice_are_told_at_once() {
 #[test]
 fn what_is_deep_is_refused_however_it_is_written() {
     let deep = |n: usize, one: &str| one.repeat(n);
-    let block = |n: usize| (0..n).map(|depth| format!("{}k:\n", " ".repeat(depth))).collect::<String>();
+    let block = |n: usize| (0..n).map(|depth| " ".repeat(depth) + "k:\n").collect::<String>();
     good(&deep(DEPTH_MAX, "- "));
     good(&block(DEPTH_MAX));
     for text in [
