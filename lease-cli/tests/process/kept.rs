@@ -151,6 +151,23 @@ pub(crate) fn a_command_that_cannot_run_is_no_start() {
     });
 }
 
+pub(crate) fn a_kept_command_that_has_ended_runs_again_in_the_same_term() {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("runs");
+    block_on(async {
+        let script = format!("echo $LEASE_HELD >> {}; exit 3", file.display());
+        let receiver = configured(&format!("command: [sh, -c, '{script}']\nrestart: on-failure"));
+        let (work, mut control) = lead(&*receiver, Outputs::default()).await;
+        let work = tokio::spawn(work);
+        while std::fs::read_to_string(&file).unwrap_or_default() != "1\n1\n" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        control.lose(Reason::Expired);
+        control.drained().await;
+        work.await.expect("no panic");
+    });
+}
+
 #[derive(Debug)]
 struct Collected(mpsc::UnboundedSender<Batch>);
 

@@ -13,6 +13,7 @@ use rustix::process::{Signal, kill_process};
 
 use kept::{
     a_command_that_cannot_run_is_no_start, a_kept_command_is_asked_to_stop_when_the_term_drains,
+    a_kept_command_that_has_ended_runs_again_in_the_same_term,
     a_kept_tree_dies_when_its_work_is_dropped_and_the_term_is_kept_until_then,
     a_kept_tree_dies_with_a_killed_collector, a_kept_tree_dies_with_a_killed_keeper,
     a_lost_term_ends_a_kept_tree_with_its_daemons_before_the_term_is_let_go,
@@ -66,6 +67,7 @@ const TESTS: &[(&str, fn())] = tests![
     a_kept_tree_dies_when_its_work_is_dropped_and_the_term_is_kept_until_then,
     a_command_that_cannot_run_is_no_start,
     what_a_kept_command_writes_becomes_log_records,
+    a_kept_command_that_has_ended_runs_again_in_the_same_term,
     a_kept_tree_dies_with_a_killed_collector,
     a_kept_tree_dies_with_a_killed_keeper,
 ];
