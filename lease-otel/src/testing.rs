@@ -54,10 +54,7 @@ pub(crate) fn section(entries: &[(&str, &str)]) -> Node {
 }
 
 /// Configures with a section, and gives what came out and all that was noted.
-pub(crate) fn configured<T>(
-    entries: &[(&str, &str)],
-    configure: impl FnOnce(&mut Fields<'_>) -> T,
-) -> (T, Problems) {
+pub(crate) fn configured<T>(entries: &[(&str, &str)], configure: impl FnOnce(&mut Fields<'_>) -> T) -> (T, Problems) {
     let node = section(entries);
     let mut problems = Problems::default();
     let mut fields = Fields::new(&node, "", &mut problems);

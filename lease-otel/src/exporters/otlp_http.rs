@@ -17,7 +17,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{Connector, Spoken, chain, way_out};
+use super::connect::{ConnectError, Connector, Spoken, chain, way_out};
 use super::counters::Counters;
 use super::json;
 use super::otlp::{encode_request, pretty_timeout};
@@ -169,11 +169,10 @@ struct Http {
 
 impl Http {
     fn new(settings: &Settings) -> Result<Self, StartError> {
-        let client = |connector: Connector| {
-            (Client::builder(TokioExecutor::new()).build(connector.clone()), connector)
-        };
+        let client = |connector: Connector| (Client::builder(TokioExecutor::new()).build(connector.clone()), connector);
         let all = [Signal::Metrics, Signal::Logs, Signal::Traces];
-        let needs_tls = all.iter().filter_map(|s| settings.endpoints.of(*s)).any(|uri| uri.scheme_str() == Some("https"));
+        let needs_tls =
+            all.iter().filter_map(|s| settings.endpoints.of(*s)).any(|uri| uri.scheme_str() == Some("https"));
         let tls = if needs_tls {
             Some(client(Connector::new(Some((settings.tls.load("http/1.1")?, settings.tls.server_name.clone())))))
         } else {
@@ -227,7 +226,8 @@ fn hint(uri: &Uri, spoken: Spoken) -> Option<String> {
             "`{uri}` speaks gRPC: OTLP over HTTP is usually at port 4318; for this endpoint use the exporter otlp_grpc"
         )),
         Spoken::Tls => Some(format!("`{uri}` speaks TLS: write https://")),
-        Spoken::Http1 | Spoken::Unknown => None,
+        Spoken::CertificateRequired => Some(ConnectError::CertificateRequired.to_string()),
+        Spoken::Http1 | Spoken::Silence | Spoken::Unknown => None,
     }
 }
 

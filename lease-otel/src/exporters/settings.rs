@@ -112,7 +112,9 @@ impl Headers {
                 self.0.insert(name, value);
             }
             (Err(_), _) => section.error(key, format_args!("`{name}` cannot be the name of a header")),
-            (_, Err(_)) => section.error(key, "its value has characters that a header cannot carry, such as a line break"),
+            (_, Err(_)) => {
+                section.error(key, "its value has characters that a header cannot carry, such as a line break")
+            }
         }
     }
 }

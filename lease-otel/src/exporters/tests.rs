@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use testbed::otlp::{Answer, Protocol, Sink, Telemetry as Arrived};
+use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use super::recorded;
@@ -220,8 +221,7 @@ async fn the_other_protocol_is_recognized_and_the_way_out_named() {
     let endpoint = sink.http().to_string();
     let grpc = Running::start("otlp", &[("endpoint", &endpoint), ("tls.insecure", "true"), give_up]).await;
     grpc.offer(3).await.unwrap();
-    logs.until("speaks HTTP/1, not gRPC").await;
-    logs.until("use the exporter otlp_http").await;
+    logs.until("breaks them off without a word: it may speak HTTP/1").await;
     grpc.tally.until(|tally| tally.count(FAILED) == 3).await;
     let endpoint = format!("http://{}", sink.grpc());
     let http = Running::start("otlphttp", &[("endpoint", &endpoint), give_up]).await;
@@ -229,4 +229,22 @@ async fn the_other_protocol_is_recognized_and_the_way_out_named() {
     logs.until("speaks gRPC: OTLP over HTTP is usually at port 4318").await;
     http.tally.until(|tally| tally.count(FAILED) == 4).await;
     assert!(sink.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_of_http_that_answers_grpc_is_recognized() {
+    let (logs, _guard) = Logs::keep();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = listener.local_addr().unwrap().to_string();
+    // As servers do that know no HTTP/2: an answer, and then they close without having read everything.
+    let server = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.ok();
+        }
+    });
+    let exporter = Running::start("otlp", &[("endpoint", &endpoint), ("tls.insecure", "true")]).await;
+    exporter.offer(3).await.unwrap();
+    logs.until("speaks HTTP/1, not gRPC").await;
+    logs.until("use the exporter otlp_http").await;
+    server.abort();
 }

@@ -139,7 +139,10 @@ struct Limiter {
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limiter").field("limits", &self.limits).field("refused_at", &self.refused_at).finish_non_exhaustive()
+        f.debug_struct("Limiter")
+            .field("limits", &self.limits)
+            .field("refused_at", &self.refused_at)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,7 +8,9 @@ use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsS
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
@@ -65,7 +67,9 @@ impl Services {
             Answer::Refuse { grpc, retry_after, .. } => {
                 let (code, message) = (Code::from_i32(grpc), "refused by the test");
                 Err(match retry_after {
-                    Some(after) => Status::with_error_details(code, message, ErrorDetails::with_retry_info(Some(after))),
+                    Some(after) => {
+                        Status::with_error_details(code, message, ErrorDetails::with_retry_info(Some(after)))
+                    }
                     None => Status::new(code, message),
                 })
             }
@@ -93,7 +97,8 @@ macro_rules! service {
         impl $service for Services {
             async fn export(&self, request: Request<$request>) -> Result<Response<$response>, Status> {
                 let part = self.take(request, Telemetry::$telemetry).await?;
-                let partial_success = part.map(|(rejected, error_message)| $partial { $rejected: rejected, error_message });
+                let partial_success =
+                    part.map(|(rejected, error_message)| $partial { $rejected: rejected, error_message });
                 Ok(Response::new($response { partial_success }))
             }
         }

@@ -21,11 +21,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Takes connections at `address`, with TLS that carries `protocol` if `tls` is given.
-    pub(super) async fn bind(
-        address: SocketAddr,
-        tls: Option<Arc<ServerConfig>>,
-        protocol: &str,
-    ) -> io::Result<Self> {
+    pub(super) async fn bind(address: SocketAddr, tls: Option<Arc<ServerConfig>>, protocol: &str) -> io::Result<Self> {
         let tls = tls.map(|config| {
             let mut config = ServerConfig::clone(&config);
             config.alpn_protocols = vec![protocol.as_bytes().to_vec()];

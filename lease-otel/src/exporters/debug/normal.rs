@@ -135,7 +135,8 @@ fn moments(count: u64, sum: Option<f64>, min: Option<f64>, max: Option<f64>) -> 
 fn histogram(point: &HistogramDataPoint) -> String {
     let mut text = moments(point.count, point.sum, point.min, point.max);
     for (index, count) in point.bucket_counts.iter().enumerate() {
-        let bound = point.explicit_bounds.get(index).map_or_else(String::new, |bound| format!("le{}=", general(*bound)));
+        let bound =
+            point.explicit_bounds.get(index).map_or_else(String::new, |bound| format!("le{}=", general(*bound)));
         text.push_str(&format!(" {bound}{count}"));
     }
     text

@@ -70,7 +70,8 @@ impl Rotation {
     fn superfluous(&self, path: &Path, now: Timestamp) -> Vec<PathBuf> {
         let mut backups = backups(path);
         backups.sort_by(|(a, _), (b, _)| b.cmp(a));
-        let kept = if self.max_backups == 0 { usize::MAX } else { usize::try_from(self.max_backups).unwrap_or(usize::MAX) };
+        let kept =
+            if self.max_backups == 0 { usize::MAX } else { usize::try_from(self.max_backups).unwrap_or(usize::MAX) };
         let age = Duration::from_secs(self.max_days * 24 * 60 * 60);
         let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN).to_zoned(self.zone()).datetime();
         backups

@@ -1,4 +1,8 @@
+use opentelemetry_proto::tonic::metrics::v1::MetricsData;
+use prost::Message;
+
 use super::*;
+use crate::data::Telemetry;
 use crate::exporters::recorded;
 use crate::testing::{Logs, Tally, batch, configured, problems};
 
@@ -38,25 +42,42 @@ impl Running {
 }
 
 #[tokio::test]
-async fn the_file_is_that_of_the_collector() {
+async fn the_lines_are_those_of_the_collector() {
     let dir = tempfile::tempdir().unwrap();
-    for (format, name) in [("json", "data.jsonl"), ("proto", "data.pb")] {
-        let path = dir.path().join(name);
-        let file = Running::start(&path, &[("format", format)]).await;
-        let mut expected = Vec::new();
-        for recorded in recorded::all() {
-            if format == "json" {
-                expected.extend_from_slice(recorded.json.as_bytes());
-            } else {
-                expected.extend_from_slice(&u32::try_from(recorded.proto.len()).unwrap().to_be_bytes());
-                expected.extend_from_slice(recorded.proto);
-            }
-            file.consumer.consume(Batch { telemetry: recorded.telemetry, term: None }).await.unwrap();
-        }
-        file.flush().await;
-        assert!(std::fs::read(&path).unwrap() == expected, "{format}");
-        assert_eq!(file.end().await.count("otelcol_exporter_sent_spans"), 3);
+    let path = dir.path().join("data.jsonl");
+    let file = Running::start(&path, &[]).await;
+    let expected: String = recorded::all().map(|recorded| recorded.json).concat();
+    for recorded in recorded::all() {
+        file.consumer.consume(Batch { telemetry: recorded.telemetry, term: None }).await.unwrap();
     }
+    file.flush().await;
+    assert!(std::fs::read_to_string(&path).unwrap() == expected);
+    assert_eq!(file.end().await.count("otelcol_exporter_sent_spans"), 3);
+}
+
+#[tokio::test]
+async fn protobuf_has_its_length_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data.pb");
+    let file = Running::start(&path, &[("format", "proto")]).await;
+    let mut sizes = Vec::new();
+    for points in [1, 200, 30] {
+        let batch = batch(points, None);
+        sizes.push(encode_request(batch.telemetry.clone()).len());
+        file.consumer.consume(batch).await.unwrap();
+    }
+    file.end().await;
+    let bytes = std::fs::read(&path).unwrap();
+    let mut rest = bytes.as_slice();
+    for (size, points) in sizes.into_iter().zip([1, 200, 30]) {
+        let (length, after) = rest.split_first_chunk::<4>().unwrap();
+        assert_eq!(u32::from_be_bytes(*length), u32::try_from(size).unwrap());
+        let (message, after) = after.split_at(size);
+        let resource_metrics = MetricsData::decode(message).unwrap().resource_metrics;
+        assert_eq!(Telemetry::Metrics(resource_metrics), batch(points, None).telemetry);
+        rest = after;
+    }
+    assert!(rest.is_empty());
 }
 
 #[tokio::test]

@@ -113,6 +113,10 @@ impl Output {
 fn open(path: &Path, keep: bool, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).mode(mode);
-    if keep { options.append(true) } else { options.write(true).truncate(true) };
+    if keep {
+        options.append(true)
+    } else {
+        options.write(true).truncate(true)
+    };
     options.open(path)
 }

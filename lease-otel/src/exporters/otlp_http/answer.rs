@@ -22,7 +22,8 @@ const BODY_MAX: usize = 64 * 1024;
 pub(super) async fn read(uri: &Uri, signal: Signal, answer: Response<Incoming>) -> Result<Taken, Failure> {
     let (head, body) = answer.into_parts();
     // The status says what became of the request; a body that breaks off changes nothing about that.
-    let body = Limited::new(body, BODY_MAX).collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body =
+        Limited::new(body, BODY_MAX).collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     if head.status.is_success() {
         return Ok(taken(signal, &head.headers, &body));
     }

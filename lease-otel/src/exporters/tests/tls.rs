@@ -85,7 +85,7 @@ async fn tls_where_there_is_none_and_none_where_there_is_are_told() {
     let cases = [
         ("otlp", plain.grpc().to_string(), "false", "TLS"),
         ("otlphttp", format!("https://{}", plain.http()), "false", "the endpoint does not speak TLS"),
-        ("otlp", place.sink.grpc().to_string(), "true", "speaks TLS: leave tls.insecure out"),
+        ("otlp", place.sink.grpc().to_string(), "true", "TLS"),
         ("otlphttp", format!("http://{}", place.sink.http()), "true", "speaks TLS: write https://"),
     ];
     for (kind, endpoint, insecure, told) in cases {

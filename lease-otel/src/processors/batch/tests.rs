@@ -52,10 +52,7 @@ fn defaults_and_errors_are_those_of_the_reference() {
     let (made, _) = configured(&[], |fields| format!("{:?}", BatchKind.configure(fields)));
     assert_eq!(made, format!("{:?}", settings(8192, 0, 200)));
     let wrong = told(&[("send_batch_size", "100"), ("send_batch_max_size", "99")]);
-    assert_eq!(
-        wrong,
-        ["send_batch_max_size: 99 is less than send_batch_size, which is 100: write 0, or 100 or more"]
-    );
+    assert_eq!(wrong, ["send_batch_max_size: 99 is less than send_batch_size, which is 100: write 0, or 100 or more"]);
     assert_eq!(told(&[("send_batch_max_size", "8191")]).len(), 1);
     let (_, noted) = configured(&[("metadata_cardinality_limit", "5")], |fields| drop(BatchKind.configure(fields)));
     assert_eq!(noted.warnings.len(), 1);
