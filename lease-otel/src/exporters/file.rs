@@ -273,6 +273,8 @@ impl Consumer for Writing {
         let size = {
             let mut state = self.state();
             if state.closed {
+                drop(state);
+                self.counters.enqueue_failed(signal, items);
                 return Err(Refused::Closed);
             }
             let size = state.bytes.saturating_add(bytes.len());

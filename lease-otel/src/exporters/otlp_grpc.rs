@@ -120,7 +120,7 @@ fn endpoint(fields: &mut Fields<'_>) -> Address {
         .unwrap_or(text);
     match target.parse::<Authority>() {
         Ok(parsed) if parsed.port_u16().is_some() && !parsed.host().is_empty() => {
-            target.clone_into(&mut address.target)
+            target.clone_into(&mut address.target);
         }
         Ok(parsed) if parsed.port().is_none() && !text.contains("unix:") => {
             fields.error("endpoint", format_args!("`{text}` has no port; OTLP over gRPC is usually at {parsed}:4317"));
@@ -294,14 +294,14 @@ impl Transport for Grpc {
     async fn send(&self, request: &Request) -> Result<Taken, Failure> {
         let call = self.call(request);
         let outcome = match self.timeout {
-            Some(limit) => match tokio::time::timeout(limit, call).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
+            Some(limit) => {
+                let Ok(outcome) = tokio::time::timeout(limit, call).await else {
                     let message = self.hint(Code::DeadlineExceeded, false);
                     let message = message.unwrap_or_else(|| pretty_timeout(&self.endpoint, limit));
                     return Err(Failure::Retryable { message, after: None });
-                }
-            },
+                };
+                outcome
+            }
             None => call.await,
         };
         outcome.map_err(|status| self.failure(&status))

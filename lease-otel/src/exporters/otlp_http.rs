@@ -245,12 +245,9 @@ impl Transport for Http {
         };
         let post = self.post(uri, request);
         let Some(limit) = self.settings.timeout else { return post.await };
-        match tokio::time::timeout(limit, post).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let message = pretty_timeout(&uri.to_string(), limit);
-                Err(Failure::Retryable { message, after: None })
-            }
-        }
+        tokio::time::timeout(limit, post).await.unwrap_or_else(|_| {
+            let message = pretty_timeout(&uri.to_string(), limit);
+            Err(Failure::Retryable { message, after: None })
+        })
     }
 }

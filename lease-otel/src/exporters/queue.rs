@@ -325,7 +325,10 @@ impl Consumer for Sending {
                     return Ok(());
                 }
                 Err(NoRoom::Full(request)) => request,
-                Err(NoRoom::Closed) => return Err(Refused::Closed),
+                Err(NoRoom::Closed) => {
+                    self.counters.enqueue_failed(signal, items);
+                    return Err(Refused::Closed);
+                }
             };
             if !self.queue.block_on_overflow || size > self.queue.queue_size {
                 return Err(self.refuse(&request));

@@ -42,7 +42,7 @@ fn an_endpoint_of_http_is_a_url() {
 #[test]
 fn what_the_reference_knows_is_accepted_with_a_warning_and_what_it_refuses_is_refused() {
     let entries = [("endpoint", "host:1"), ("wait_for_ready", "true"), ("sending_queue.batch.min_size", "5")];
-    let (_, noted) = configured(&entries, |fields| drop(registry().exporter("otlp").unwrap().configure(fields)));
+    let ((), noted) = configured(&entries, |fields| drop(registry().exporter("otlp").unwrap().configure(fields)));
     assert_eq!(noted.errors, []);
     let paths: Vec<&str> = noted.warnings.iter().map(|warning| warning.path.as_str()).collect();
     assert_eq!(paths, ["sending_queue.batch", "wait_for_ready"]);
