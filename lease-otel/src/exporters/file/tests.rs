@@ -1,6 +1,7 @@
 use opentelemetry_proto::tonic::metrics::v1::MetricsData;
 use prost::Message;
 
+use super::writer::tests::Disk;
 use super::*;
 use crate::data::Telemetry;
 use crate::exporters::recorded;
@@ -168,4 +169,30 @@ fn what_is_wrong_is_told() {
     }
     let both = [("path", "x"), ("append", "true"), ("rotation.max_days", "1")];
     assert_eq!(told(&both), ["append: is not for files that are rotated: they are always appended to"]);
+}
+
+#[tokio::test]
+async fn what_a_full_disk_did_not_take_is_written_later_and_in_order() {
+    let (holds, tally) = (Arc::default(), Tally::new());
+    let disk = Disk { takes: [Some(7), None].into(), holds: Arc::clone(&holds) };
+    let counters = Counters::new(&"file".parse().unwrap(), tally.clone());
+    let file = Writing::new(false, counters, Output::on(disk, 0, None), CancellationToken::new());
+    let line = |points| json::encode(&batch(points, None).telemetry) + "\n";
+    file.consume(batch(1, None)).await.unwrap();
+    file.consume(batch(2, None)).await.unwrap();
+    let (before, after) = tokio::join!(
+        async {
+            file.write_out().await;
+            tally.count(SENT)
+        },
+        // While the first ones are being written.
+        file.consume(batch(4, None)),
+    );
+    after.unwrap();
+    assert_eq!(before, 0);
+    assert_eq!(*holds.lock().unwrap(), line(1).as_bytes()[..7]);
+    file.write_out().await;
+    assert_eq!(String::from_utf8(holds.lock().unwrap().clone()).unwrap(), [line(1), line(2), line(4)].concat());
+    assert_eq!(tally.count(SENT), 7);
+    assert_eq!(file.state().bytes, 0);
 }
