@@ -294,3 +294,20 @@ async fn without_a_queue_the_receiver_waits() {
     assert_eq!(rig.began.elapsed(), secs(5));
     assert_eq!(rig.tally.count(SENT), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_waiting_leaves_nothing_behind() {
+    let without = QueueSettings { enabled: false, ..queue(1, 1) };
+    let blocking = QueueSettings { block_on_overflow: true, ..queue(1, 1) };
+    for (settings, queued) in [(without, 0.0), (blocking, 1.0)] {
+        let rig = Rig::new(settings, retry(), &[], Answer::Never);
+        if queued > 0.0 {
+            rig.offer(1).await.unwrap();
+        }
+        assert!(tokio::time::timeout(secs(1), rig.offer(2)).await.is_err(), "it waits");
+        assert_eq!(rig.tally.gauge("otelcol_exporter_queue_size"), Some(queued));
+        assert_eq!(rig.tally.count(FULL), 0);
+        let tally = rig.end().await;
+        assert_eq!(tally.count(FAILED), if queued > 0.0 { 1 } else { 0 });
+    }
+}
