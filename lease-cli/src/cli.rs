@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::exit::{Code, Failure};
 use crate::logging::{self, Color, LogFormat};
-use crate::{advise, backend, delete, get, plot, run, simulate, watch};
+use crate::{advise, backend, collector, config, delete, get, plot, run, simulate, watch};
 
 /// Run a command on exactly one of many replicas, and look after the leases that decide which
 #[derive(Debug, Parser)]
@@ -58,6 +58,14 @@ pub(crate) enum Output {
 enum Command {
     /// Run a command for as long as this replica leads
     Run(Box<run::Arguments>),
+    /// Collect telemetry, each receiver on exactly one of many replicas
+    Collector(collector::Arguments),
+    /// Check the configuration of a collector, and tell everything that is wrong with it
+    Validate(config::Sources),
+    /// Show every kind of receiver, processor, exporter and extension
+    Components,
+    /// Show the configuration of a collector as one: merged, expanded and without its secrets
+    PrintConfig(config::PrintArguments),
     /// Show leases
     Get(get::Arguments),
     /// Show every change of leases, as it happens
@@ -106,6 +114,10 @@ fn execute(cli: Cli) -> Result<u8, Failure> {
     let done = runtime.block_on(async {
         match command {
             Command::Run(arguments) => run::run(*arguments, &global).await,
+            Command::Collector(arguments) => collector::collector(arguments, &global).await,
+            Command::Validate(sources) => config::validate(&sources, &global),
+            Command::Components => config::components(&global),
+            Command::PrintConfig(arguments) => config::print(&arguments, &global),
             Command::Get(arguments) => get::get(&arguments, &global).await.map(|()| 0),
             Command::Watch(arguments) => watch::watch(&arguments, &global).await,
             Command::Plot(arguments) => plot::plot(&arguments, &global).map(|()| 0),

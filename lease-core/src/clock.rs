@@ -174,7 +174,18 @@ mod system {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use rustix::time::{ClockId, clock_gettime};
+
     use super::*;
+
+    #[test]
+    fn an_instant_is_what_both_clocks_show() {
+        let seconds = |clock| u64::try_from(clock_gettime(clock).tv_sec).expect("counted from boot");
+        let both = || (seconds(ClockId::Boottime), seconds(ClockId::MonotonicRaw));
+        let (before, instant, after) = (both(), SystemClock.instant(), both());
+        assert!((before.0..=after.0).contains(&(instant.boottime_nanos() / 1_000_000_000)));
+        assert!((before.1..=after.1).contains(&(instant.raw_nanos() / 1_000_000_000)));
+    }
 
     #[tokio::test]
     async fn a_timer_fires_by_the_clock_and_can_be_armed_again() {

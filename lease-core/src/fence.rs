@@ -112,7 +112,9 @@ mod tests {
     fn a_failed_write_keeps_the_mark() {
         let mut gate = FenceGate::restore(None);
         let token = |revision| FencingToken { epoch: 0, revision };
+        assert_eq!(gate.mark(), None);
         assert_eq!(gate.admit(token(2), |_| Err::<(), _>("disk full")), Err(FenceError::Write("disk full")));
+        assert_eq!(gate.mark(), Some(token(2)));
         assert_eq!(
             gate.admit(token(1), |_| Ok::<_, &str>(())),
             Err(FenceError::Stale { token: token(1), mark: token(2) })

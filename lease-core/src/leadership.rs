@@ -113,6 +113,11 @@ impl Validity {
         &self.shared.term
     }
 
+    /// Cancelled when the term is lost, for whoever waits with something that must not be done after that.
+    pub fn ended(&self) -> CancellationToken {
+        self.shared.ended.clone()
+    }
+
     /// Whether it is of the very term that `other` is of: that of the same election, too.
     pub fn is_same_term(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
@@ -232,6 +237,15 @@ impl Leadership {
     /// Says that the work has ended, so that whoever else holds a clone is told to drain.
     pub(crate) fn work_ended(&self) {
         self.shared().signals.send(Signal::WorkEnded(self.shared().term.id));
+    }
+
+    /// Gives the term up because the work cannot go on here: the other clones are told to drain, and the lease is
+    /// released once the last of them is gone, so that another candidate may try.
+    ///
+    /// This candidate contends again after two retry periods, and twice as long each time up to sixteen times that, until
+    /// a term has lasted two lease durations.
+    pub fn step_down(self) {
+        self.work_ended();
     }
 
     /// Gives the term up: the other clones are told to drain, and the lease is released once the last

@@ -224,3 +224,26 @@ macro_rules! forward {
 }
 
 forward!(&L, Box<L>, Arc<L>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Attachment, Version};
+
+    #[test]
+    fn an_error_tells_what_the_backend_knew() {
+        let shown = Versioned {
+            record: LeaseRecord::default(),
+            version: Version::new("5"),
+            revision: Some(5),
+            attachment: Attachment::NONE,
+        };
+        let error = LockError::malformed("no JSON", Some(shown.clone())).with_retry_after(Some(Duration::from_secs(3)));
+        assert_eq!(error.kind(), LockErrorKind::Malformed);
+        assert_eq!(error.unreadable(), Some(&shown));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
+        let busy = LockError::new(LockErrorKind::Unavailable, "busy");
+        assert_eq!((busy.unreadable(), busy.retry_after()), (None, None));
+        assert_eq!(busy.with_source(std::io::Error::other("reset")).to_string(), "busy");
+    }
+}

@@ -42,3 +42,28 @@ impl<O: Observer + ?Sized> Observer for std::sync::Arc<O> {
         (**self).observe(at, what);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Count(AtomicU32);
+
+    impl Observer for Count {
+        fn observe(&self, _at: Instant, _what: Observation<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_shared_observer_sees_what_its_clones_are_told() {
+        let count = Arc::new(Count::default());
+        let observer: Box<dyn Observer> = Box::new(Arc::clone(&count));
+        observer.observe(Instant::from_nanos(1, 1), Observation::Watching(true));
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+}

@@ -351,12 +351,14 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(first.name(), "pod_0");
         assert!(first.is_called("pod_0") && first.is_called(first.as_str()) && !first.is_called("pod"));
+        assert_eq!(first.as_str().len(), "pod_0".len() + "_0a1b2c3d4e".len());
     }
 
     #[test]
     fn bad_identities_are_refused_from_candidates_and_escaped_from_records() {
         assert_eq!(HolderIdentity::exact(""), Err(IdentityError::Empty));
         assert!(matches!(HolderIdentity::exact("a\nb"), Err(IdentityError::ControlCharacter { character: '\n', .. })));
+        assert!(HolderIdentity::exact(&"x".repeat(512)).is_ok());
         assert!(matches!(HolderIdentity::exact(&"x".repeat(513)), Err(IdentityError::TooLong { length: 513, .. })));
         let stored = HolderIdentity::from_record("a\u{1b}[31m").expect("not empty");
         assert_eq!(stored.to_string(), "a\\u{1b}[31m");
@@ -369,6 +371,35 @@ mod tests {
         assert_eq!(TermMark::parse(&mark.to_string()), Some(mark));
         assert_eq!(TermMark::parse("nobody"), None);
         assert_eq!(TermMark::parse("/3"), None);
+    }
+
+    #[test]
+    fn a_version_has_one_record_and_what_is_attached_is_the_backend_s_alone() {
+        use std::hash::{BuildHasher, RandomState};
+        let record = LeaseRecord { transitions: 7, ..LeaseRecord::default() };
+        let seen = Versioned { record, version: Version::new("5"), revision: Some(5), attachment: Attachment::NONE };
+        let attached = Versioned { attachment: Attachment::new(3_u8), ..seen.clone() };
+        assert_eq!(attached.attachment.downcast::<u8>(), Some(&3));
+        assert_eq!((attached.attachment.downcast::<u16>(), seen.attachment.downcast::<u8>()), (None, None));
+        let hasher = RandomState::new();
+        let hash = |versioned: &Versioned| hasher.hash_one(versioned);
+        assert_eq!(seen, attached);
+        assert_eq!(hash(&seen), hash(&attached));
+        for other in [
+            Versioned { version: Version::new("6"), ..seen.clone() },
+            Versioned { revision: None, ..seen.clone() },
+            Versioned { record: LeaseRecord::default(), ..seen.clone() },
+        ] {
+            assert_ne!(seen, other);
+            assert_ne!(hash(&seen), hash(&other));
+        }
+    }
+
+    #[test]
+    fn debug_output_is_short() {
+        let identity = HolderIdentity::exact("pod").expect("a good name");
+        assert_eq!(format!("{identity:?} {:?}", Version::new("5")), "\"pod\" v5");
+        assert_eq!(format!("{:?} {:?}", Attachment::NONE, Attachment::new(3)), "Attachment(none) Attachment(..)");
     }
 
     #[test]

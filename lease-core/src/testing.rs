@@ -1,4 +1,7 @@
-//! For tests of programs that lead: a clock that a test moves, and terms that a test grants and ends.
+//! For tests of programs that lead: a clock that a test moves, terms that a test grants and ends, and an election that
+//! calls back in such terms.
+
+mod scripted;
 
 use std::io;
 use std::pin::Pin;
@@ -13,6 +16,8 @@ use crate::elector::{Reason, Term, TermId, Won};
 use crate::leadership::{Leadership, Released, Signal, Signals, TermShared};
 use crate::record::FencingToken;
 use crate::time::{Instant, Timestamp};
+
+pub use self::scripted::ScriptedElection;
 
 /// The time of the tokio runtime: under `tokio::time::pause` it moves only when every task waits.
 ///
@@ -132,6 +137,18 @@ impl TermControl {
         self.shared.mark_ended(why);
     }
 
+    /// Waits until the work [steps down](Leadership::step_down) or resigns: true, and the test is to end the term. False when
+    /// the work has stopped without that.
+    pub async fn stepped_down(&mut self) -> bool {
+        match self.signals.recv().await {
+            Some(Signal::Drained(_)) | None => {
+                self.shared.close(Released::Released);
+                false
+            }
+            Some(_) => true,
+        }
+    }
+
     /// Waits until every clone of the leadership is gone, that is, until the work has stopped.
     pub async fn drained(&mut self) {
         while let Some(signal) = self.signals.recv().await {
@@ -140,5 +157,41 @@ impl TermControl {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_granted_term_is_drained_when_its_work_has_let_go_of_it() {
+        let (leadership, mut term) = grant(None);
+        term.drain(Reason::HandedOver);
+        leadership.draining().cancelled().await;
+        assert_eq!(leadership.drain_reason(), Some(Reason::HandedOver));
+        let mut drained = Box::pin(term.drained());
+        assert!(tokio::time::timeout(Duration::from_millis(1), &mut drained).await.is_err());
+        drop(leadership);
+        drained.await;
+    }
+
+    #[tokio::test]
+    async fn a_term_that_is_lost_says_why() {
+        let (leadership, term) = grant(None);
+        term.lose(Reason::TakenOver);
+        assert!(!leadership.is_valid());
+        assert_eq!(leadership.lost().await.reason, Reason::TakenOver);
+    }
+
+    #[test]
+    fn renewals_are_counted() {
+        let (leadership, term) = grant(None);
+        let renewals = leadership.renewals();
+        let later = Instant::from_nanos(u64::MAX, u64::MAX);
+        for _ in 0..2 {
+            term.shared.extend(later, later);
+        }
+        assert_eq!(*renewals.borrow(), 2);
     }
 }

@@ -239,6 +239,15 @@ mod tests {
         let time = Timestamp::from_unix_micros(1_700_000_000_000_007);
         assert_eq!(time.to_string(), "2023-11-14T22:13:20.000007Z");
         assert_eq!(time.to_string().parse::<Timestamp>().expect("round trip"), time);
-        assert_eq!(Timestamp::from_unix_micros(i64::MIN).to_string(), format!("{}us", i64::MIN));
+        assert_eq!(format!("{time:?}"), time.to_string());
+        for beyond in [i64::MIN, CALENDAR_START_US - 1, CALENDAR_END_US + 1, i64::MAX] {
+            assert_eq!(Timestamp::from_unix_micros(beyond).to_string(), format!("{beyond}us"));
+        }
+    }
+
+    #[test]
+    fn an_instant_is_one_number_where_its_clocks_agree() {
+        assert_eq!(Instant::from_nanos(1_500_000_000, 1_500_000_000).to_string(), "1.500s");
+        assert_eq!(format!("{:?}", Instant::from_nanos(1_500_000_000, 500_000_000)), "1.500s/0.500s");
     }
 }

@@ -277,6 +277,7 @@ mod tests {
         assert_eq!(timing.outage_survived(), Duration::from_secs(6));
         assert_eq!(timing.attempts_per_hold(), 5);
         assert_eq!(timing.writes_per_day(), 43_200);
+        assert_eq!(timing.rate_error_ppm(), 10_000);
         assert_eq!(
             timing.to_string(),
             "15s/10s/2s: stop budget 4.452s, survives a backend outage of 6s less two round trips, 5 attempts in a hold, \
@@ -438,6 +439,14 @@ mod tests {
             let late = timing.check(&Constraints::WHOLE_SECONDS).expect_err("not on this store");
             let set = Timing::builder(ms(lease), ms(renew), ms(retry)).constraints(Constraints::WHOLE_SECONDS);
             assert_eq!(late, set.build().expect_err("the same"));
+        }
+        // What was chosen stays, and what does not fit it is not proposed.
+        let base = || Timing::builder(ms(15_500), ms(10_000), ms(2_000));
+        for chosen in [base().stop_timeout(ms(5_000)), base().rate_error_ppm(RATE_ERROR_PPM_MAX)] {
+            let timing = chosen.build().expect("fine elsewhere");
+            let late = timing.check(&Constraints::WHOLE_SECONDS).expect_err("not on this store");
+            assert_eq!(late, chosen.constraints(Constraints::WHOLE_SECONDS).build().expect_err("the same"));
+            assert_eq!(late.ways_out().len(), 1, "{late}");
         }
     }
 

@@ -319,3 +319,143 @@ fn a_shutdown_after_an_unknown_acquisition_ends_when_that_can_no_longer_hold() {
     bench.pass(Duration::from_secs(11));
     assert_eq!(bench.elector.phase(), PhaseKind::Stopped);
 }
+
+#[test]
+fn what_was_read_is_told() {
+    let mut bench = Bench::new(false);
+    assert!(!bench.elector.has_read() && bench.elector.observed().is_none());
+    bench.reply(Ok(None));
+    assert!(bench.elector.has_read() && bench.elector.observed().is_none());
+    let mut bench = Bench::new(false);
+    let shown = stored(held("other", 5, Duration::from_secs(15)), 5);
+    bench.reply(Ok(Some(shown.clone())));
+    assert!(bench.elector.has_read());
+    assert_eq!(bench.elector.observed(), Some(&shown));
+}
+
+#[test]
+fn a_check_that_is_ahead_of_its_driver_ends_its_own_term_and_no_other() {
+    let mut bench = Bench::new(false);
+    bench.lead();
+    let first = bench.elector.term().expect("in a term").id;
+    bench.step(Event::ExpirySeen { term: first });
+    assert_eq!(bench.elector.phase(), PhaseKind::Stopping);
+    let out = bench.step(Event::Drained { term: first });
+    let own = bench.elector.observed().expect("its own record").clone();
+    takes_over_at(&mut bench, out, &own);
+    let acquisition = bench.requests.last().expect("an acquisition").1.clone();
+    bench.reply(Ok(Some(stored(written(&acquisition.op), 2))));
+    let second = bench.elector.term().expect("in another term").id;
+    assert_ne!(first, second);
+    for late in [Event::ExpirySeen { term: first }, Event::WorkEnded { term: first }, Event::Drained { term: first }] {
+        bench.step(late);
+        assert_eq!(bench.elector.phase(), PhaseKind::Leading);
+    }
+    bench.step(Event::WorkEnded { term: second });
+    assert_eq!(bench.elector.phase(), PhaseKind::Draining);
+}
+
+#[test]
+fn work_that_was_never_told_to_start_cannot_stop() {
+    let mut bench = Bench::new(true);
+    bench.lead();
+    let term = bench.elector.term().expect("held, but not acted upon").id;
+    bench.step(Event::Drained { term });
+    assert_eq!(bench.notices.iter().filter(|notice| matches!(notice, Notice::Drain { .. })).count(), 0);
+    assert!(bench.elector.term().is_some());
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.requests.last().expect("a renewal").1.purpose, Purpose::Renew);
+}
+
+#[test]
+fn a_reply_that_does_not_show_the_write_it_answers_prolongs_nothing() {
+    let mut bench = Bench::new(false);
+    bench.lead();
+    let until = bench.elector.term().expect("in a term").valid_until;
+    let renewal = bench.pass(Duration::from_secs(2)).expect("a renewal");
+    let another = LeaseRecord { renew_time: Some(Timestamp::from_unix_micros(3)), ..written(&renewal.op) };
+    let next = bench.reply(Ok(Some(stored(another, 2)))).expect("something to find out");
+    assert_eq!(next.purpose, Purpose::Read);
+    assert_eq!(bench.elector.term().expect("still in the term").valid_until, until);
+}
+
+#[test]
+fn a_reply_that_does_not_show_the_acquisition_it_answers_wins_nothing() {
+    let mut bench = Bench::new(false);
+    bench.reply(Ok(None)).expect("a create");
+    let next = bench.reply(Ok(Some(stored(held("other", 5, Duration::from_secs(15)), 5)))).expect("a read");
+    assert_eq!(next.purpose, Purpose::Read);
+    assert!(bench.elector.term().is_none());
+}
+
+#[test]
+fn errors_that_fit_no_request_end_no_term() {
+    let garbage = Box::new(stored(LeaseRecord::default(), 9));
+    let unreadable = Failure { unreadable: Some(garbage), ..LockErrorKind::Malformed.into() };
+    for (to_renewal, to_read) in
+        [(LockErrorKind::Unknown.into(), LockErrorKind::NotFound.into()), (unreadable, LockErrorKind::Malformed.into())]
+    {
+        let mut bench = Bench::new(false);
+        bench.lead();
+        bench.pass(Duration::from_secs(2)).expect("a renewal");
+        let read = bench.reply(Err(to_renewal)).expect("a read");
+        assert_eq!(read.purpose, Purpose::Read);
+        bench.reply(Err(to_read));
+        assert_eq!(bench.elector.phase(), PhaseKind::Leading);
+        let again = bench.pass(Duration::from_secs(2)).expect("another read");
+        assert_eq!(again.purpose, Purpose::Read);
+    }
+}
+
+/// A machine of this seed that has read this, and what it asks for then.
+fn seeded(seed: u64, shown: Option<Versioned>) -> (Bench, Request) {
+    let mut bench = Bench::new(false);
+    let config = Config { seed: Some(seed), ..bench.elector.config().clone() };
+    bench.elector = Elector::new(config, instant(Duration::ZERO));
+    bench.wake_in = Duration::ZERO;
+    bench.requests.clear();
+    bench.pass(Duration::from_secs(2)).expect("a read");
+    let request = bench.reply(Ok(shown)).expect("an acquisition");
+    (bench, request)
+}
+
+fn released(renewed_us: i64) -> Versioned {
+    stored(LeaseRecord { holder: None, ..held("other", renewed_us, Duration::from_secs(1)) }, 5)
+}
+
+#[test]
+fn after_a_conflict_a_release_is_tried_again_sooner_than_an_expiry() {
+    let waits = |shown: Option<Versioned>| {
+        let wait_of = |seed| {
+            let (mut bench, _) = seeded(seed, shown.clone());
+            bench.reply(Err(LockErrorKind::Conflict.into()));
+            bench.wake_in
+        };
+        (0..100).map(wait_of).max().expect("a hundred waits")
+    };
+    let release = waits(Some(released(5)));
+    assert!(release < 100 * MS && release > 50 * MS, "{release:?}");
+    let expiry = waits(None);
+    assert!(expiry < 250 * MS && expiry > 125 * MS, "{expiry:?}");
+}
+
+#[test]
+fn a_stamp_is_salted_only_where_the_wall_clock_is_well_behind_the_record() {
+    // The wall clock when the record is read, and the tick: a microsecond.
+    let wall_us = |bench: &Bench| 1_000_000_000 + i64::try_from(bench.elapsed.as_micros()).expect("a short run");
+    let salts_for = |ahead_us: i64| {
+        let salt_of = |seed| {
+            // The same draw decides when it reads, so the second start shows a record that fits that moment.
+            let read_at_us = wall_us(&seeded(seed, Some(released(5))).0);
+            let (_, request) = seeded(seed, Some(released(read_at_us + ahead_us)));
+            let stamp = written(&request.op).renew_time.expect("a stamp");
+            stamp.unix_micros() - read_at_us - (ahead_us + 1).max(0)
+        };
+        (0..20).map(salt_of).collect::<Vec<_>>()
+    };
+    assert!(salts_for(-1_000).iter().all(|salt| *salt == 0));
+    assert!(salts_for(0).iter().all(|salt| *salt == 0));
+    let salts = salts_for(10_000_000);
+    assert!(salts.iter().all(|salt| (0..1_000).contains(salt)), "{salts:?}");
+    assert!(salts.iter().any(|salt| *salt != salts[0]), "{salts:?}");
+}

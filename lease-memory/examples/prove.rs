@@ -1,17 +1,20 @@
 //! Plays seeds until one breaks an invariant or all have been played: the work behind `cargo xtask prove`.
 //!
 //! `prove [--families F,..] [--from N] [--seeds N] [--rule ours|client-go|client-go-releasing] [--cpu-seconds N]
-//! [--threads N] [--out FILE]`. It exits 1 after a violation, with the shrunken run in the file. With a limit of processor
+//! [--threads N] [--out FILE]`. It exits 1 after a violation, with the shrunken run in the file, which is `violation.json`
+//! in the directory of what was built unless it is named; the path is printed. With `--rule` all candidates follow that one
+//! (`ours` is the machine as it is by default), and without it those that are drawn. With a limit of processor
 //! time it stops at the first few seeds after it. Everything it prints is meant to be kept: figures of a run are worth
 //! nothing without the command. The last line is for programs.
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use lease_memory::sim::{Batch, BatchOutcome, Demands, Family, Finding, Replay, Rule, Seen, shrink};
+use lease_memory::sim::{Batch, BatchOutcome, Family, Finding, Replay, Rule, Seen, shrink};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
@@ -28,7 +31,7 @@ struct Options {
     batch: Batch,
     /// After how much processor time no more seeds are begun.
     cpu_seconds: f64,
-    out: String,
+    out: PathBuf,
 }
 
 fn options() -> Result<Options, String> {
@@ -47,12 +50,10 @@ fn options() -> Result<Options, String> {
     let seeds = number(take("--seeds"))?.unwrap_or(1_000);
     let cpu_seconds = number(take("--cpu-seconds"))?.unwrap_or(f64::INFINITY);
     let threads = number(take("--threads"))?;
-    let out = take("--out").unwrap_or("violation.json").to_owned();
+    let out = take("--out").map_or_else(beside_what_was_built, PathBuf::from);
     let rule = match given.remove("--rule") {
-        None | Some("ours") => None,
-        Some("client-go") => Some(Rule::ClientGo { release_on_cancel: false }),
-        Some("client-go-releasing") => Some(Rule::ClientGo { release_on_cancel: true }),
-        Some(other) => return Err(format!("no rule {other}; there are ours, client-go and client-go-releasing")),
+        None => None,
+        Some(name) => Some(rule(name)?),
     };
     match given.keys().next() {
         Some(unknown) => Err(format!(
@@ -60,6 +61,16 @@ fn options() -> Result<Options, String> {
         )),
         None => Ok(Options { batch: Batch { families, from, seeds, rule, threads }, cpu_seconds, out }),
     }
+}
+
+/// The rules that all candidates can be given; without one they follow those that are drawn.
+fn rule(name: &str) -> Result<Rule, String> {
+    let known = [false, true].map(|release_on_cancel| Rule::ClientGo { release_on_cancel });
+    [Rule::OURS]
+        .into_iter()
+        .chain(known)
+        .find(|rule| rule.as_str() == name)
+        .ok_or_else(|| format!("no rule {name}; there are ours, client-go and client-go-releasing"))
 }
 
 fn number<N: FromStr>(value: Option<&str>) -> Result<Option<N>, String> {
@@ -105,7 +116,7 @@ fn prove(options: &Options) -> Result<ExitCode, String> {
     }
     let mut result = json!({ "runs": outcome.runs, "cpu_seconds": cpu });
     if let Some(finding) = &outcome.finding {
-        report(finding, &options.out, &mut result)?;
+        report(finding, options, &mut result)?;
     }
     println!("{result}");
     Ok(if outcome.finding.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -127,22 +138,30 @@ fn play(options: &Options) -> Result<BatchOutcome, String> {
     Ok(outcome)
 }
 
-fn report(finding: &Finding, out: &str, result: &mut Value) -> Result<(), String> {
+fn report(finding: &Finding, Options { batch, out, .. }: &Options, result: &mut Value) -> Result<(), String> {
     println!("{finding}");
     result["invariant"] = finding.violation.invariant.into();
     result["family"] = finding.family.as_str().into();
     result["seed"] = finding.seed.into();
     let begun = Instant::now();
-    let schedule = finding.family.draw(finding.seed);
-    if let Some((smaller, violation)) = shrink(&schedule, Demands::ALL, SHRINK_TIME) {
+    let schedule = batch.schedule(finding.family, finding.seed);
+    if let Some((smaller, violation)) = shrink(&schedule, batch.demands(), SHRINK_TIME) {
         println!("shrunk from {} events to {}: {violation}", schedule.faults.len(), smaller.faults.len());
         result["events"] = smaller.faults.len().into();
         result["shrink_seconds"] = begun.elapsed().as_secs_f64().into();
         let replay = Replay::of(finding, smaller, &violation);
-        fs::write(out, replay.to_json()).map_err(|error| format!("{out}: {error}"))?;
-        println!("replay: lease simulate --replay {out}");
+        let path = out.display();
+        fs::write(out, replay.to_json()).map_err(|error| format!("{path}: {error}"))?;
+        println!("replay: lease simulate --replay {path}");
     }
     Ok(())
+}
+
+/// `violation.json` in the directory of what was built (`target`), and never among the sources.
+fn beside_what_was_built() -> PathBuf {
+    let program = std::env::current_exe().ok();
+    let target = program.as_deref().and_then(|program| program.ancestors().nth(3)).map(Path::to_path_buf);
+    target.unwrap_or_else(std::env::temp_dir).join("violation.json")
 }
 
 /// User and system time of this process, of all its threads.

@@ -36,7 +36,7 @@ pub struct Kind {
 /// Where telemetry goes: the next processor or exporter of a pipeline.
 #[async_trait]
 pub trait Consumer: fmt::Debug + Send + Sync {
-    /// Takes the batch over, and waits while there is no room for it.
+    /// Takes the batch over, and waits while there is no room for it. Dropped while it waits, it has taken nothing over.
     async fn consume(&self, batch: Batch) -> Result<(), Refused>;
 
     /// Hands on what is kept back, through everything behind it, and returns when an exporter has sent it, or at the deadline.
@@ -105,7 +105,21 @@ pub trait Meter: fmt::Debug + Send + Sync {
     fn add(&self, counter: &'static str, id: &ComponentId, count: u64);
     /// Sets a gauge of the own telemetry.
     fn set(&self, gauge: &'static str, id: &ComponentId, value: f64);
+
+    /// Adds to a counter that has labels of its own. A counter has the same names of labels every time. A meter without
+    /// labels counts nothing.
+    fn add_labelled(&self, counter: &'static str, labels: &[Label<'_>], count: u64) {
+        let _ = (counter, labels, count);
+    }
+
+    /// Sets a gauge that has labels of its own. A meter without labels shows nothing.
+    fn set_labelled(&self, gauge: &'static str, labels: &[Label<'_>], value: f64) {
+        let _ = (gauge, labels, value);
+    }
 }
+
+/// The name of a label and its value.
+pub type Label<'a> = (&'static str, &'a str);
 
 /// The work of a receiver that has started; it ends when it has stopped, with nothing left behind.
 pub type Work = BoxFuture<'static, ()>;
@@ -126,7 +140,15 @@ pub trait Receiver: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether the work itself sees to it that nothing of it is left at the fence of a lost term, as one does whose processes
+    /// are under guard. All other work is dropped when it has not ended soon after a loss.
+    fn keeps_to_the_fence(&self) -> bool {
+        false
+    }
+
     /// Starts an instance: says why it cannot, or gives the work, which the host runs and joins.
+    ///
+    /// The host may drop either future at an await: when the term ends before it has started, or when it does not stop.
     async fn start(&self, scope: Scope) -> Result<Work, StartError>;
 }
 

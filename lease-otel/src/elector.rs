@@ -5,6 +5,9 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use lease_core::Leadership;
 
+use crate::component::ElectorChoice;
+use crate::config::Fields;
+
 /// Called when a term begins. It spawns the work, each task of which keeps a clone of the leadership until it has stopped.
 pub type Start = Box<dyn Fn(Leadership) -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -20,3 +23,16 @@ pub trait LeaderElector: fmt::Debug + Send + Sync {
     /// Registers a pair of callbacks.
     fn set_callbacks(&self, start: Start, stop: Stop);
 }
+
+/// The elector that a receiver names, under any of the [keys](ELECTOR_KEYS) for it; none where it has none of them.
+pub fn chosen(fields: &mut Fields<'_>) -> Option<ElectorChoice> {
+    let mut found: Vec<_> = ELECTOR_KEYS.into_iter().filter_map(|key| Some((key, fields.parsed(key)?))).collect();
+    if let [(first, _), (second, _), ..] = found.as_slice() {
+        let (first, second) = (*first, *second);
+        fields.error(second, format_args!("`{first}` names the elector already; keep one of the two"));
+    }
+    (!found.is_empty()).then(|| ElectorChoice::Named(found.swap_remove(0).1))
+}
+
+/// The keys by which a receiver names its elector: the one of today, and those that it has had.
+pub const ELECTOR_KEYS: [&str; 3] = ["k8s_leader_elector", "leader_elector", "leaderelector"];

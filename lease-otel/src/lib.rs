@@ -9,9 +9,15 @@ pub mod config;
 pub mod data;
 pub mod elector;
 pub mod exporters;
+pub mod extensions;
+pub mod host;
+mod http;
 pub mod processors;
+pub mod receivers;
 mod registry;
+pub mod telemetry;
 #[cfg(test)]
-mod testing;
+mod test_kit;
+pub mod testing;
 
 pub use self::registry::registry;

@@ -37,7 +37,7 @@ fn one(family: Family, seed: u64, arguments: &Arguments, global: &Global) -> Res
     let schedule = family.draw(seed);
     let keep = Keep { timeline: true, ..Keep::default() };
     let outcome = run(&schedule, Demands::ALL, keep).map_err(|error| cannot_be_run(&error))?;
-    let finding = outcome.violation.clone().map(|violation| Finding { family, seed, violation });
+    let finding = outcome.violation.clone().map(|violation| Finding { family, seed, rule: None, violation });
     let name = format!("seed {seed} of {}", family.as_str());
     let command = format!("lease simulate --preset {} --seed {seed}", family.as_str());
     let violates = finding.as_ref().map(|finding| finding.violation.to_string());

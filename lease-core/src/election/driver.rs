@@ -514,3 +514,22 @@ impl Complaints {
 }
 
 const COMPLAINT_INTERVAL: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_for_reads_and_writes_apart_until_each_works_again() {
+        let mut complaints = Complaints::default();
+        let now = Instant::from_nanos(1, 1);
+        assert_eq!((complaints.count(Purpose::Read), complaints.count(Purpose::Read)), (1, 2));
+        assert_eq!((complaints.count(Purpose::Renew), complaints.count(Purpose::Acquire)), (1, 2));
+        assert!(complaints.is_due(now, LockErrorKind::Denied) && !complaints.is_due(now, LockErrorKind::Denied));
+        complaints.settle(Purpose::Read);
+        assert_eq!(complaints.count(Purpose::Release), 3);
+        assert!(!complaints.is_due(now, LockErrorKind::Denied));
+        complaints.settle(Purpose::Renew);
+        assert!(complaints.is_due(now, LockErrorKind::Denied));
+    }
+}

@@ -372,3 +372,43 @@ impl fmt::Display for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_terms_are_told_apart_in_logs() {
+        assert_eq!(RequestId(7).to_string(), "r7");
+        assert_eq!(TermId(7).to_string(), "term 7");
+    }
+
+    #[test]
+    fn no_two_things_have_the_same_name() {
+        use super::super::PhaseKind::{self, Candidate, Draining, Leading, Releasing, Stopped, Stopping};
+        let phases = [Candidate, Leading, Draining, Releasing, Stopping, Stopped].map(PhaseKind::as_str);
+        assert_eq!(phases, ["candidate", "leading", "draining", "releasing", "stopping", "stopped"]);
+        let purposes = [Purpose::Read, Purpose::Acquire, Purpose::Renew, Purpose::Release].map(Purpose::as_str);
+        assert_eq!(purposes, ["read", "acquire", "renew", "release"]);
+        assert_eq!([Won::Created, Won::Released, Won::Expired].map(Won::as_str), ["created", "released", "expired"]);
+    }
+
+    #[test]
+    fn a_failure_is_told_with_all_that_its_error_says() {
+        let busy = LockError::new(LockErrorKind::Unavailable, "busy").with_retry_after(Some(Duration::from_secs(3)));
+        let failure = Failure::from(&busy);
+        assert_eq!((failure.kind, failure.retry_after), (LockErrorKind::Unavailable, Some(Duration::from_secs(3))));
+        assert_eq!(failure.unreadable, None);
+    }
+
+    #[test]
+    fn what_was_given_up_is_not_lost() {
+        for given_up in [Reason::Resigned, Reason::HandedOver, Reason::Shutdown, Reason::WorkEnded] {
+            assert!(!given_up.is_loss(), "{given_up}");
+        }
+        for lost in [Reason::Expired, Reason::TakenOver, Reason::Deleted, Reason::DrainTimeout, Reason::DriverEnded] {
+            assert!(lost.is_loss(), "{lost}");
+            assert!(!lost.to_string().is_empty());
+        }
+    }
+}

@@ -76,8 +76,8 @@ fn renewal_due(written_at: Instant, config: &Config) -> Instant {
     let every = (retry_period / COMMON_RENEWALS).max(Duration::from_nanos(1));
     // By one of the two clocks the last write may have been sent a little before its moment.
     let moment = due + retry_period / COMMON_RENEWALS_TOLERANCE;
-    let beyond_ns = (u128::from(moment.boottime_nanos()) + every.as_nanos() - phase.as_nanos() % every.as_nanos())
-        % every.as_nanos();
+    let before_phase_ns = every.as_nanos() - phase.as_nanos() % every.as_nanos();
+    let beyond_ns = (u128::from(moment.boottime_nanos()) + before_phase_ns) % every.as_nanos();
     let beyond_ns = u64::try_from(beyond_ns).unwrap_or(0);
     due.earliest(Instant::from_nanos(
         moment.boottime_nanos().saturating_sub(beyond_ns),

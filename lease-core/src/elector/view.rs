@@ -227,7 +227,7 @@ impl View {
         let free = self.freedom(&seen.record);
         let wait = wait_for(&seen.record, timing);
         let readable = !matches!(self.found, Found::Present { malformed: true, .. });
-        let before = self.seen().map(|old| (old.record.renew_time, old.record.transitions));
+        let before = self.seen().map(|old| old.record.transitions);
         self.note_another_object(now, &seen);
         match free {
             Some(Free::Released) if !self.live_seen || before.is_some() => {
@@ -246,22 +246,17 @@ impl View {
                 self.wait_until = self.wait_until.latest(now + rest);
             }
             None if seen.record.holder.is_none() => {
-                // Emptied in another way than by a release. Without an unseen renewal the rest of the
-                // wait is enough; a fresh candidate, or one that missed a renewal, waits a whole one. Where there was no
-                // renew time, as in what could not be understood, none tells whether somebody has held it since.
-                let before = before.and_then(|(renew_time, _)| renew_time);
-                let missed = before.is_none() || before != seen.record.renew_time;
-                if missed || !self.live_seen {
-                    // The duration may have been emptied too; what counts is the one that the holder wrote.
-                    let wait = if self.live_seen { wait.max(self.live_wait) } else { wait };
-                    self.start_wait(now, wait, true);
-                }
+                // Emptied in another way than by a release. Its holder may have renewed just before, and somebody else
+                // have held it since, unseen: so it is a whole wait, as after a deletion. The duration may have been emptied
+                // too; what counts is the one that the holder wrote.
+                let wait = if self.live_seen { wait.max(self.live_wait) } else { wait };
+                self.start_wait(now, wait, true);
                 self.live_seen = true;
             }
             None => {
                 // A higher count says that somebody acquired in between, so the wait for the one before
                 // was over; otherwise it still counts.
-                let acquired = readable && before.is_some_and(|(_, transitions)| seen.record.transitions > transitions);
+                let acquired = readable && before.is_some_and(|before| seen.record.transitions > before);
                 // Within one term nobody but a stranger lowers the duration, and the holder may not know.
                 let wait = if acquired || !self.live_seen { wait } else { wait.max(self.live_wait) };
                 if acquired && self.live_seen && !now.has_reached_both(self.wait_until) {
@@ -340,10 +335,10 @@ fn is_another_object(live: &LeaseRecord, found: &LeaseRecord) -> bool {
         || found.transitions == live.transitions && found.holder.is_some() && found.holder != live.holder
 }
 
-/// R2: a renewal is a changed renew time or holder. Where both were emptied, the count tells whether somebody has held it
-/// in between.
+/// R2: a renewal is a changed renew time or holder. Where both are as they were, the count tells whether somebody has
+/// acquired it in between: where both were emptied, and where a peer of another rule has a wall clock that stands still.
 fn same_renewal(a: &LeaseRecord, b: &LeaseRecord) -> bool {
-    a.renew_time == b.renew_time && a.holder == b.holder && (a.renew_time.is_some() || a.transitions == b.transitions)
+    a.renew_time == b.renew_time && a.holder == b.holder && a.transitions == b.transitions
 }
 
 /// Whether a record has the form of a release, by us or by a client-go peer.

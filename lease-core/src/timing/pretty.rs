@@ -126,6 +126,8 @@ mod tests {
             assert_eq!(parse(text), Ok(Duration::from_millis(ms)), "{text}");
         }
         assert_eq!(parse("1us"), Ok(Duration::from_micros(1)));
+        assert_eq!(parse("0.123456789s"), Ok(Duration::from_nanos(123_456_789)));
+        assert_eq!(Pretty(Duration::from_hours(1)).to_string(), "1h");
     }
 
     #[test]
@@ -140,6 +142,8 @@ mod tests {
             ("s", "unit without a number"),
             (".s", "unit without a number"),
             ("1.2.3s", "unit without a number"),
+            ("0.1234567891s", "unit without a number"),
+            ("0.12345678912s", "unit without a number"),
             ("forever", "unit is not one of"),
             ("٣s", "unit is not one of"),
             ("99999999999999999999d", "longer than"),

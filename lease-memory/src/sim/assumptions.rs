@@ -36,14 +36,17 @@ impl Excuse {
 pub(super) struct Assumptions {
     /// For how long somebody from before may still act at most.
     hold_max_ns: u64,
-    clocks_until_ns: u64,
+    /// Whose clocks are beyond their bounds, or were, and until when that matters.
+    clocks_until_ns: Vec<u64>,
     edited_until_ns: u64,
     rolled_back: bool,
     rolled_back_until_ns: u64,
     frozen_until_ns: Vec<u64>,
     /// Who cannot know of the holder before the latest edit.
     ignorant_until_ns: Vec<u64>,
-    /// When the window after the latest edit ends, in which a fresh process is ignorant.
+    /// Until when a process that starts afresh cannot know, because an edit has hidden from it what it would have to.
+    hidden_until_ns: Vec<u64>,
+    /// When the window after the latest edit ends, in which terms may overlap.
     window_ends_ns: u64,
     /// Whether the epoch was taken away with the record that it is stored beside.
     epoch_lost: bool,
@@ -53,12 +56,13 @@ impl Assumptions {
     pub(super) fn new(nodes: usize, hold_max_ns: u64) -> Self {
         Self {
             hold_max_ns,
-            clocks_until_ns: 0,
+            clocks_until_ns: vec![0; nodes],
             edited_until_ns: 0,
             rolled_back: false,
             rolled_back_until_ns: 0,
             frozen_until_ns: vec![0; nodes],
             ignorant_until_ns: vec![0; nodes],
+            hidden_until_ns: vec![0; nodes],
             window_ends_ns: 0,
             epoch_lost: false,
         }
@@ -69,7 +73,7 @@ impl Assumptions {
         let ignorant = |node: usize| now_ns < self.ignorant_until_ns[node];
         if self.rolled_back || now_ns < self.rolled_back_until_ns {
             Some(Excuse::RolledBack)
-        } else if now_ns < self.clocks_until_ns {
+        } else if now_ns < self.clocks_until_ns[first].max(self.clocks_until_ns[second]) {
             Some(Excuse::ClockRate)
         } else if now_ns < self.frozen_until_ns[first] || now_ns < self.frozen_until_ns[second] {
             Some(Excuse::Frozen)
@@ -83,8 +87,8 @@ impl Assumptions {
     /// Whether tokens may fall: the store went back, or terms may overlap, so that they are told of out of order.
     pub(super) fn tokens_may_fall(&self, now_ns: u64) -> bool {
         self.is_rolled_back(now_ns)
-            || now_ns < self.window_ends_ns.max(self.clocks_until_ns)
-            || self.frozen_until_ns.iter().any(|until_ns| now_ns < *until_ns)
+            || now_ns < self.window_ends_ns
+            || self.clocks_until_ns.iter().chain(&self.frozen_until_ns).any(|until_ns| now_ns < *until_ns)
     }
 
     /// Whether the store has lost writes, and nobody has raised the epoch since.
@@ -101,9 +105,10 @@ impl Assumptions {
         self.epoch_lost = true;
     }
 
-    /// A clock is beyond its bound, until then.
-    pub(super) fn clock_out_of_bounds(&mut self, until_ns: u64) {
-        self.clocks_until_ns = self.clocks_until_ns.max(until_ns.saturating_add(2 * self.hold_max_ns));
+    /// No clock of a candidate is within its bounds, or has been for long enough, until then: what it was told before of
+    /// the same is replaced, because clocks come back.
+    pub(super) fn clocks_beyond(&mut self, node: usize, until_ns: u64) {
+        self.clocks_until_ns[node] = until_ns;
     }
 
     pub(super) fn frozen(&mut self, node: usize, until_ns: u64) {
@@ -111,13 +116,17 @@ impl Assumptions {
         self.frozen_until_ns[node] = self.frozen_until_ns[node].max(until_ns);
     }
 
-    /// The record was edited. Who is not `informed` had not seen the holder; what was under way arrives until then.
-    pub(super) fn edited(&mut self, informed: &[bool], under_way_until_ns: Option<u64>, now_ns: u64) {
+    /// The record was edited. Who is not `informed` had not seen the holder, and who is among `hidden` would not see it in
+    /// what is left, once started afresh; what was under way arrives until then.
+    pub(super) fn edited(&mut self, informed: &[bool], hidden: &[bool], under_way_until_ns: Option<u64>, now_ns: u64) {
         let window_ends_ns = now_ns.saturating_add(self.hold_max_ns);
         self.window_ends_ns = self.window_ends_ns.max(window_ends_ns);
         if let Some(until_ns) = under_way_until_ns {
             self.edited_until_ns = self.edited_until_ns.max(until_ns.saturating_add(self.hold_max_ns));
             self.window_ends_ns = self.window_ends_ns.max(self.edited_until_ns);
+        }
+        for (until_ns, _) in self.hidden_until_ns.iter_mut().zip(hidden).filter(|(_, hidden)| **hidden) {
+            *until_ns = (*until_ns).max(window_ends_ns);
         }
         for (node, informed) in informed.iter().enumerate() {
             if !informed {
@@ -128,7 +137,7 @@ impl Assumptions {
 
     /// A process starts, and knows nothing of what was before it.
     pub(super) fn started_afresh(&mut self, node: usize) {
-        self.ignorant_until_ns[node] = self.window_ends_ns;
+        self.ignorant_until_ns[node] = self.hidden_until_ns[node];
     }
 
     pub(super) fn rolled_back(&mut self) {

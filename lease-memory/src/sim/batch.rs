@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use super::{Demands, Family, Keep, Rule, Stats, Violation, run};
+use super::{Demands, Family, Keep, Rule, Schedule, Stats, Violation, run};
 
 /// Which seeds to play.
 #[derive(Clone, Debug)]
@@ -29,18 +29,24 @@ pub struct Finding {
     pub family: Family,
     /// The seed.
     pub seed: u64,
+    /// Whose rules all candidates followed; none for those that are drawn.
+    pub rule: Option<Rule>,
     /// What it breaks.
     pub violation: Violation,
 }
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { family, seed, violation } = self;
+        let Self { family, seed, rule, violation } = self;
         let family = family.as_str();
-        write!(
-            f,
-            "seed {seed} of {family} violates {violation}; replay: lease simulate --preset {family} --seed {seed}"
-        )
+        write!(f, "seed {seed} of {family} violates {violation}; replay: ")?;
+        match rule {
+            None => write!(f, "lease simulate --preset {family} --seed {seed}"),
+            Some(rule) => {
+                let rule = rule.as_str();
+                write!(f, "cargo xtask prove --families {family} --from {seed} --seeds 1 --rule {rule}")
+            }
+        }
     }
 }
 
@@ -93,15 +99,25 @@ impl Batch {
         total.into_inner().expect("nobody panics while adding up")
     }
 
-    fn play_one(&self, job: u64, outcome: &mut BatchOutcome) {
-        let count = self.families.len() as u64;
-        let seed = self.from.wrapping_add(job / count);
-        let family = self.families[usize::try_from(job % count).unwrap_or(0)];
+    /// What is played for a seed.
+    pub fn schedule(&self, family: Family, seed: u64) -> Schedule {
         let mut schedule = family.draw(seed);
         if let Some(rule) = self.rule {
             schedule.nodes.iter_mut().for_each(|node| node.rule = rule);
         }
-        let demands = Demands { liveness: self.rule.is_none_or(Rule::is_ours), ..Demands::ALL };
+        schedule
+    }
+
+    /// What is demanded of it.
+    pub fn demands(&self) -> Demands {
+        Demands { liveness: self.rule.is_none_or(Rule::is_ours), ..Demands::ALL }
+    }
+
+    fn play_one(&self, job: u64, outcome: &mut BatchOutcome) {
+        let count = self.families.len() as u64;
+        let seed = self.from.wrapping_add(job / count);
+        let family = self.families[usize::try_from(job % count).unwrap_or(0)];
+        let (schedule, demands) = (self.schedule(family, seed), self.demands());
         let repeats = seed.is_multiple_of(REPEAT_EVERY);
         let keep = Keep { hash: repeats, ..Keep::default() };
         let played = run(&schedule, demands, keep).expect("what is drawn can be run");
@@ -117,7 +133,7 @@ impl Batch {
         }
         outcome.stats.add(&played.stats);
         if let Some(violation) = violation {
-            outcome.finding = Some(Finding { family, seed, violation });
+            outcome.finding = Some(Finding { family, seed, rule: self.rule, violation });
         }
     }
 }

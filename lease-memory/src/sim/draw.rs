@@ -7,7 +7,7 @@ mod edits;
 
 use fastrand::Rng;
 
-use self::edits::edit_at;
+use self::edits::{chain_at, edit_at};
 use super::schedule::{
     Bounds, ClockSpec, Durations, Edit, Fault, Link, NODES_MAX, Node, Refusal, Rule, Schedule, Way, What,
 };
@@ -146,7 +146,8 @@ fn adversarial(rng: &mut Rng) -> Schedule {
 }
 
 fn edits(rng: &mut Rng) -> Schedule {
-    let count = [2, 2, 3, 3, 4][rng.usize(0..5)];
+    let is_chain = rng.u8(0..3) == 0;
+    let count = if is_chain { [2, 3, 3, 3, 4] } else { [2, 2, 3, 3, 4] }[rng.usize(0..5)];
     let mut nodes = fleet(rng, count);
     let is_strict = rng.u8(0..4) == 0;
     for node in &mut nodes {
@@ -157,6 +158,13 @@ fn edits(rng: &mut Rng) -> Schedule {
     let mix = Mix { crashes: rng.u8(0..4) == 0, stops: rng.u8(0..4) == 0, ..Mix::draw(rng) };
     let end_ns = 120 * SECOND;
     let gap_ns = [4 * SECOND, 15 * SECOND, 60 * SECOND][rng.usize(0..3)];
+    if is_chain {
+        // Most of it would come to nothing among many faults.
+        let mut faults = if rng.bool() { mix.faults(rng, &nodes, 0..end_ns, gap_ns) } else { Vec::new() };
+        let at_ns = rng.u64(30..60) * SECOND + rng.u64(0..SECOND);
+        chain_at(rng, &mut nodes, at_ns, &mut faults);
+        return quiet_after(rng, nodes, faults, end_ns);
+    }
     let mut faults = mix.faults(rng, &nodes, 0..end_ns, gap_ns);
     for _ in 0..[1, 1, 1, 2, 4][rng.usize(0..5)] {
         let at_ns = rng.u64(10..60) * SECOND + rng.u64(0..SECOND);
@@ -501,6 +509,12 @@ fn quiet_after(rng: &mut Rng, nodes: Vec<Node>, mut faults: Vec<Fault>, end_ns: 
     let bounds = Bounds::of(&timings, RHO_PPM.unsigned_abs());
     let until_ns = last_ns + bounds.settle_ns + 2 * bounds.takeover_ns + QUIET_NS;
     Schedule { nodes, says_not_found: rng.bool(), faults, until_ns }
+}
+
+/// Lease, renew, retry and tick of the candidates of one kind, in nanoseconds.
+const fn profile(index: usize) -> (u64, u64, u64, u64) {
+    let (lease, renew, retry, tick) = PROFILES_MS[index];
+    (lease * MILLISECOND, renew * MILLISECOND, retry * MILLISECOND, tick * MILLISECOND)
 }
 
 const fn fault(at_ns: u64, what: What) -> Fault {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lease_core::{HandoverRequest, Hint, HolderIdentity, LeaseRecord, Op, Timestamp, Versioned};
+use lease_core::{HandoverRequest, Hint, HolderIdentity, LeaseRecord, Op, Purpose, Timestamp, Versioned};
 
 use super::schedule::Edit;
 use super::world::{Happening, World};
@@ -36,8 +36,10 @@ impl World<'_> {
         }
         let Some(record) = self.edited(edit, stored) else { return };
         self.note_who_knows(edit, stored, Some(&record));
-        self.store.is_restored |= matches!(edit, Edit::Restore(_));
         if let Some(put) = self.store.edit(self.now_ns, |current| *current = record) {
+            if matches!(edit, Edit::Restore(_)) {
+                self.store.note_put_back(&put);
+            }
             self.telling.holds(put.record.holder.as_ref(), self.now_ns);
             self.tell_watchers(&Hint::Changed(put));
         }
@@ -94,9 +96,11 @@ impl World<'_> {
         if changed.map_or(0, |record| record.epoch) < self.store.epoch_max {
             self.oracle.assumptions.epoch_lost();
         }
-        if matches!(edit, Edit::Request | Edit::VoidRequest)
-            || changed.is_some_and(|record| self.shows_itself(stored, record))
-        {
+        if matches!(edit, Edit::Request | Edit::VoidRequest) {
+            return;
+        }
+        self.oracle.conduct.edited(self.now_ns);
+        if changed.is_some_and(|record| self.shows_itself(stored, record)) {
             return;
         }
         let asked = stored.record.lease_duration;
@@ -104,6 +108,7 @@ impl World<'_> {
         let released = changed.filter(|record| record.released.is_some());
         let released_at = released.and_then(|release| self.store.first_stored(release));
         let latest = self.store.count.max(transitions);
+        let is_unmarked = changed.is_some_and(|record| is_foreign_release(record) && !is_marked(record));
         // A count that rises says to everybody that somebody has acquired, so that the wait for the one before is over.
         let deceives = changed
             .is_some_and(|record| record.transitions > latest && (released.is_some() || record.lease_duration < asked));
@@ -132,8 +137,15 @@ impl World<'_> {
                         && put.renew_time.is_some_and(|time| self.store.was_edited(time))
                 };
                 let knows = knows && !changed.is_some_and(is_used);
-                // An older term's release is believed by whoever saw nothing that was stored since.
-                let knows = knows && released_at.is_none_or(|revision| judged.revision_max > revision);
+                // The answer to a release of its own shows what was free then, whatever became of it since.
+                let knows = knows && !matches!(judged.unresolved, Some((_, Purpose::Release)));
+                // A release without marks is believed by whoever last saw a holder that leaves none.
+                let knows = knows && (!is_unmarked || is_marked(&seen.record));
+                // An older term's release is believed by whoever saw nothing that was stored since, and so is that of a term
+                // whose record was put back, by whoever saw nothing that was stored since that.
+                let latest = judged.revision_max;
+                let knows =
+                    knows && released_at.is_none_or(|revision| latest > revision && !self.store.was_put_back(latest));
                 knows && process.runs && !deceives && !hides
             })
             .collect();
@@ -142,7 +154,20 @@ impl World<'_> {
             _ => None,
         });
         let under_way_until_ns = creates.max();
-        self.oracle.assumptions.edited(&informed, under_way_until_ns, self.now_ns);
+        let hidden = self.hidden_from(edit, asked, changed);
+        self.oracle.assumptions.edited(&informed, &hidden, under_way_until_ns, self.now_ns);
+    }
+
+    /// From which processes that start afresh the edit hides how long they have to wait: they do so for as long as what is
+    /// left asks for, or they themselves; what is gone, or looks free, asks for nothing.
+    fn hidden_from(&self, edit: Edit, asked: Duration, left: Option<&LeaseRecord>) -> Vec<bool> {
+        let looks_free = match left {
+            None => edit == Edit::Delete,
+            Some(put) => put.holder.is_none() && !is_emptied(put),
+        };
+        let asks_for = left.map_or(Duration::ZERO, |put| put.lease_duration);
+        let waits = self.processes.iter().map(|process| asks_for.max(process.timing.lease_duration()));
+        waits.map(|wait| looks_free || asked > wait).collect()
     }
 
     /// Whether a holder was emptied so that the record tells even who sees it first for how long to wait.
@@ -161,6 +186,17 @@ impl World<'_> {
 
 /// R6: whether the marks beside a holder that was emptied tell that somebody held it, and has not released it.
 fn is_emptied(record: &LeaseRecord) -> bool {
-    let is_marked = record.acquired.as_ref().is_some_and(|mark| mark.transitions == record.transitions);
-    is_marked && record.holder.is_none() && record.released.is_none()
+    is_marked(record) && record.holder.is_none() && record.released.is_none()
+}
+
+/// Whether the record bears the mark of its own term, also where its holder was emptied.
+fn is_marked(record: &LeaseRecord) -> bool {
+    record.acquired.as_ref().is_some_and(|mark| {
+        mark.transitions == record.transitions && record.holder.as_ref().is_none_or(|holder| *holder == mark.identity)
+    })
+}
+
+/// Whether it has the form of a release, by somebody who leaves no marks.
+fn is_foreign_release(record: &LeaseRecord) -> bool {
+    record.holder.is_none() && record.renew_time.is_some() && record.released.is_none()
 }

@@ -7,7 +7,7 @@ use lease_core::{Event, Hint, PhaseKind};
 use super::invariants::{Violation, letter};
 use super::network::Fate;
 use super::process::identity;
-use super::schedule::{Edit, What};
+use super::schedule::{Bounds, Edit, What};
 use super::stats::Seen;
 use super::world::{Happening, Incoming, World};
 
@@ -18,6 +18,7 @@ impl World<'_> {
             let until_ns = self.now_ns.saturating_add(what.span_ns()).saturating_add(settle_ns);
             self.oracle.liveness.disturbed(until_ns);
         }
+        self.disturb(what);
         self.telling.say(self.now_ns, || super::words::fault(what));
         match *what {
             What::Crash { node, back_ns } => {
@@ -39,7 +40,7 @@ impl World<'_> {
                 process.sleeps_until_ns = process.sleeps_until_ns.max(self.now_ns + for_ns);
                 process.run_clocks(self.now_ns);
                 // One of its clocks stands still meanwhile.
-                let until_ns = self.now_ns + for_ns + self.settle_ns;
+                let until_ns = self.now_ns + for_ns + self.remembered_ns;
                 process.beyond_until_ns[1] = process.beyond_until_ns[1].max(until_ns);
                 self.check_clocks();
                 self.pause(node, for_ns, true);
@@ -76,13 +77,58 @@ impl World<'_> {
         }
     }
 
+    /// Notes whose requests it may multiply, and for how long.
+    fn disturb(&mut self, what: &What) {
+        // A message that is held is the next one, which is seen to be late when it is given up.
+        let until_ns = self.now_ns.saturating_add(what.span_ns());
+        let named = what.nodes();
+        for node in named.into_iter().flatten() {
+            self.oracle.disturbed(node, &self.processes[node], until_ns);
+        }
+        if matches!(what, What::Edit { .. } | What::Rollback { .. } | What::RaiseEpoch) {
+            self.disturb_all(until_ns.saturating_add(self.bounds.settle_ns));
+        }
+    }
+
+    pub(super) fn disturb_all(&mut self, until_ns: u64) {
+        for (node, process) in self.processes.iter().enumerate() {
+            self.oracle.disturbed(node, process, until_ns);
+        }
+    }
+
     /// How long its consequences last beside what a takeover may take; none for what must not even postpone one.
     fn settles_after(&self, what: &What) -> Option<u64> {
+        let Bounds { takeover_ns, wait_ns, hold_ns, drain_ns, stop_ns, retry_ns, settle_ns } = self.bounds;
+        // Whoever lost its hold meanwhile stops first; and the next try comes up to two periods late after a conflict.
+        let lost_ns = stop_ns + 4 * retry_ns;
         match what {
-            // R2: the bound has room for one wait that a label has begun anew; a request begins none.
-            What::Edit { edit: Edit::Label | Edit::VoidRequest } => None,
-            What::Crash { .. } => Some(0),
-            _ => Some(self.settle_ns),
+            // R2: the bound has room for one wait that a label has begun anew; a request begins none. And nothing is
+            // decided by wall time.
+            What::Edit { edit: Edit::Label | Edit::VoidRequest } | What::WallStep { .. } => None,
+            // What a watch tells only hastens, and a late wake is over when it comes.
+            What::Crash { .. }
+            | What::Starve { .. }
+            | What::WatchLost { .. }
+            | What::WatchLate { .. }
+            | What::WatchLies { .. } => Some(0),
+            What::Pause { .. }
+            | What::Suspend { .. }
+            | What::Freeze { .. }
+            | What::HangOnStop { .. }
+            | What::Cut { .. }
+            | What::Lossy { .. }
+            | What::Slow { .. } => Some(lost_ns),
+            // The message that is held may be sent as late as somebody reads who watches; who is denied stays away for as
+            // long.
+            What::Hold { .. } | What::Refuse { .. } => Some(lost_ns + wait_ns),
+            // A clock that is slewed makes its own wait longer, by less than a half.
+            What::Rate { .. } => Some(lost_ns + takeover_ns / 2),
+            What::Shutdown { .. } | What::Resign { .. } => Some(drain_ns + lost_ns),
+            // Work that fails again and again is tried again after 32 periods at most.
+            What::WorkEnds { .. } => Some(drain_ns + lost_ns + 32 * retry_ns),
+            // A hold that nobody can prolong, a wait for what was there, and one for what is, or for a term by creation.
+            What::Edit { .. } => Some(drain_ns + lost_ns + hold_ns + 2 * wait_ns),
+            What::Rollback { .. } | What::RaiseEpoch => Some(settle_ns),
         }
     }
 
@@ -244,22 +290,24 @@ impl World<'_> {
     /// Whether everybody has, from now on, one clock within its bound: a hold ends by the first of the two and a wait
     /// by the last, so that one is enough, unless they take turns in it.
     pub(super) fn check_clocks(&mut self) {
-        for process in &mut self.processes {
+        for (node, process) in self.processes.iter_mut().enumerate() {
             let errors_ppm = process.clocks.errors_ppm();
             for (error_ppm, beyond_until_ns) in errors_ppm.into_iter().zip(&mut process.beyond_until_ns) {
                 if error_ppm > process.timing.rate_error_ppm() {
                     *beyond_until_ns = u64::MAX;
                 } else {
                     if *beyond_until_ns == u64::MAX {
-                        *beyond_until_ns = self.now_ns.saturating_add(self.settle_ns);
+                        // A wait or a hold that was measured by it in part may not be over yet; the next one is sound.
+                        *beyond_until_ns = self.now_ns.saturating_add(self.remembered_ns);
                     }
-                    self.error_ppm = self.error_ppm.max(error_ppm);
+                    process.error_ppm = process.error_ppm.max(error_ppm);
                 }
             }
-            let [boottime_ns, raw_ns] = process.beyond_until_ns;
-            if boottime_ns.min(raw_ns) > self.now_ns {
-                self.error_ppm = errors_ppm.into_iter().fold(self.error_ppm, u32::max);
-                self.oracle.assumptions.clock_out_of_bounds(boottime_ns.min(raw_ns));
+            let until_ns = process.beyond_until_ns[0].min(process.beyond_until_ns[1]);
+            if until_ns > self.now_ns {
+                process.wild_ppm = errors_ppm.into_iter().fold(process.wild_ppm, u32::max);
+                process.wild_until_ns = until_ns;
+                self.oracle.assumptions.clocks_beyond(node, until_ns);
             }
         }
     }
@@ -315,6 +363,7 @@ impl World<'_> {
     fn roll_back(&mut self, writes: usize) {
         if self.store.roll_back(writes, self.now_ns) {
             self.oracle.assumptions.rolled_back();
+            self.oracle.conduct.edited(self.now_ns);
         }
     }
 

@@ -25,6 +25,21 @@ pub(super) struct Work {
     pub(super) hangs: bool,
 }
 
+impl Work {
+    /// That of a term that begins.
+    pub(super) fn of(term: &Term) -> Self {
+        Self {
+            term: term.clone(),
+            valid_until: term.valid_until,
+            drain_by: None,
+            told: false,
+            must_stop_by: None,
+            acts: true,
+            hangs: false,
+        }
+    }
+}
+
 /// One candidate, since its process started.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them combine")]
 #[derive(Debug, Default)]

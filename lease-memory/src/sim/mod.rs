@@ -12,6 +12,7 @@ mod assumptions;
 mod batch;
 pub mod client_go;
 mod clocks;
+mod conduct;
 mod draw;
 mod edits;
 mod faults;

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use lease_core::{
-    Elector, Failure, Instant, LeaseRecord, LockErrorKind, Notice, Op, Purpose, Reason, Request, TermId, Timing,
+    Elector, Failure, Instant, LeaseRecord, LockErrorKind, Notice, Op, Purpose, Reason, Request, Term, TermId, Timing,
     Versioned, Won,
 };
 
 use super::Demands;
 use super::assumptions::{Assumptions, Excuse};
+use super::conduct::{Conduct, PeerWrite};
 use super::invariants::i02_rising_tokens::RisingTokens;
 use super::invariants::i03_fenced_resource::FencedResource;
 use super::invariants::i05_full_wait::{self, Taken};
+use super::invariants::i10_request_rate::Sent;
 use super::invariants::liveness::Liveness;
 use super::invariants::rules::{self, Shown};
 use super::invariants::{
@@ -20,7 +22,7 @@ use super::invariants::{
 };
 use super::judged::{Judged, Work};
 use super::process::Process;
-use super::schedule::Rule;
+use super::schedule::{Rule, nanos};
 use super::stats::{Overlap, Seen, Stats};
 use super::store::Store;
 use super::world::Message;
@@ -30,6 +32,7 @@ use crate::store::Labels;
 pub(super) struct Oracle {
     pub(super) nodes: Vec<Judged>,
     pub(super) assumptions: Assumptions,
+    pub(super) conduct: Conduct,
     pub(super) liveness: Liveness,
     pub(super) stats: Stats,
     demands: Demands,
@@ -50,8 +53,10 @@ pub(super) struct Arrival<'a> {
     /// The record before, where it could be understood.
     pub(super) before: Option<&'a LeaseRecord>,
     pub(super) labels: (Option<&'a Arc<Labels>>, Option<&'a Arc<Labels>>),
-    pub(super) stored_at_ns: u64,
+    /// When it was renewed, and whether one of ours or a peer had stored it.
+    pub(super) renewed_at_ns: u64,
     pub(super) was_ours: bool,
+    pub(super) was_peers: bool,
     pub(super) now_ns: u64,
     pub(super) error_ppm: u32,
 }
@@ -60,12 +65,14 @@ impl Oracle {
     pub(super) fn new(
         rules: impl Iterator<Item = Rule>,
         assumptions: Assumptions,
+        conduct: Conduct,
         liveness: Liveness,
         demands: Demands,
     ) -> Self {
         Self {
             nodes: rules.map(|rule| Judged::new(rule.is_ours())).collect(),
             assumptions,
+            conduct,
             liveness,
             stats: Stats::default(),
             demands,
@@ -135,71 +142,38 @@ impl Oracle {
         local: Instant,
         notice: &Notice,
         now_ns: u64,
-        error_ppm: u32,
     ) -> Verdict {
+        let error_ppm = process.error_ppm(now_ns);
         rules::noticed(node, &self.nodes[node], &process.elector, notice, local, (now_ns, error_ppm))?;
-        let judged = &mut self.nodes[node];
         match notice {
-            Notice::Started(term) => {
-                i09_alternation::started(node, judged, term)?;
-                i08_no_revival::started(node, judged, term)?;
-                i04_bounded_hold::holds_until(node, judged, &process.timing, term.valid_until)?;
-                // Who has seen the higher epoch itself is judged by that.
-                let unaware = self.assumptions.is_epoch_lost() && judged.epoch_max <= process.epoch;
-                let excused = unaware || self.assumptions.tokens_may_fall(now_ns);
-                self.tokens.granted(node, term, excused)?;
-                judged.work = Some(Work {
-                    term: term.clone(),
-                    valid_until: term.valid_until,
-                    drain_by: None,
-                    told: false,
-                    must_stop_by: None,
-                    acts: true,
-                    hangs: false,
-                });
-                self.saw_won(term.won, term.transitions);
-                let life = process.life;
-                self.use_resource(node, life, now_ns)
-            }
+            Notice::Started(term) => self.grants(node, process, term, now_ns),
             Notice::Renewed { term, valid_until, .. } => {
+                let judged = &mut self.nodes[node];
                 i08_no_revival::renewed(node, judged, *term, local)?;
                 i04_bounded_hold::holds_until(node, judged, &process.timing, *valid_until)?;
                 if let Some(work) = &mut judged.work {
                     work.valid_until = *valid_until;
                 }
-                let life = process.life;
-                self.use_resource(node, life, now_ns)
+                self.use_resource(node, process.life, now_ns)
             }
             Notice::Drain { term, by, why } => {
-                let work = i09_alternation::told(node, judged, *term)?;
-                work.told = true;
-                work.drain_by = Some(*by);
+                let work = i09_alternation::told(node, &mut self.nodes[node], *term)?;
+                (work.told, work.drain_by) = (true, Some(*by));
                 if *why == Reason::HandedOver {
                     self.saw(Seen::HandedOver);
                 }
                 self.liveness_ended(node, why.as_str(), now_ns)
             }
             Notice::MustStop { term, by, why } => {
-                let work = i09_alternation::told(node, judged, *term)?;
-                work.told = true;
-                work.must_stop_by = Some(*by);
+                let work = i09_alternation::told(node, &mut self.nodes[node], *term)?;
+                (work.told, work.must_stop_by) = (true, Some(*by));
                 if why.is_loss() {
                     self.stats.false_failovers += 1;
                 }
                 self.saw_lost(*why);
                 self.liveness_ended(node, why.as_str(), now_ns)
             }
-            Notice::Stopped { term, why, released } => {
-                i09_alternation::stopped(node, judged, *term)?;
-                if matches!(why, Reason::Resigned | Reason::HandedOver) {
-                    judged.gave_up_at = Some(local);
-                }
-                if *released {
-                    self.saw(Seen::GracefulRelease);
-                }
-                self.rests(node, now_ns);
-                Ok(())
-            }
+            Notice::Stopped { term, why, released } => self.closes(node, *term, *why, *released, local, now_ns),
             Notice::LateAcknowledgement => {
                 self.saw(Seen::LateAcknowledgement);
                 Ok(())
@@ -210,6 +184,43 @@ impl Oracle {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A term begins.
+    fn grants(&mut self, node: usize, process: &Process, term: &Term, now_ns: u64) -> Verdict {
+        let judged = &mut self.nodes[node];
+        i09_alternation::started(node, judged, term)?;
+        i08_no_revival::started(node, judged, term)?;
+        i04_bounded_hold::holds_until(node, judged, &process.timing, term.valid_until)?;
+        // Who has seen the higher epoch itself is judged by that.
+        let unaware = self.assumptions.is_epoch_lost() && judged.epoch_max <= process.epoch;
+        let excused = unaware || self.assumptions.tokens_may_fall(now_ns);
+        self.tokens.granted(node, term, excused)?;
+        judged.work = Some(Work::of(term));
+        self.saw_won(term.won, term.transitions);
+        self.use_resource(node, process.life, now_ns)
+    }
+
+    /// A term is over, and its work has stopped.
+    fn closes(
+        &mut self,
+        node: usize,
+        term: TermId,
+        why: Reason,
+        released: bool,
+        local: Instant,
+        now_ns: u64,
+    ) -> Verdict {
+        let judged = &mut self.nodes[node];
+        i09_alternation::stopped(node, judged, term)?;
+        if matches!(why, Reason::Resigned | Reason::HandedOver) {
+            judged.gave_up_at = Some(local);
+        }
+        if released {
+            self.saw(Seen::GracefulRelease);
+        }
+        self.rests(node, now_ns);
+        Ok(())
     }
 
     fn liveness_ended(&self, node: usize, why: &str, now_ns: u64) -> Verdict {
@@ -246,7 +257,7 @@ impl Oracle {
         if let Some(since_ns) = self.leaderless_since_ns.take() {
             self.stats.leaderless_ns.push(now_ns - since_ns);
         }
-        let verdict = i01_mutual_exclusion::started(node, &self.nodes, &self.assumptions, now_ns);
+        let verdict = i01_mutual_exclusion::started(node, &self.nodes, &self.assumptions, &self.conduct, now_ns);
         let others: Vec<usize> = self.acting().filter(|other| *other != node).collect();
         for other in others {
             let late = self.nodes[other].is_late.then_some(Excuse::Late);
@@ -275,6 +286,26 @@ impl Oracle {
         if self.acting().next().is_none() {
             self.leaderless_since_ns = Some(now_ns);
         }
+    }
+
+    /// The overlaps of ours whose excuse had ended before this moment, while both act on.
+    fn lapsed(&self, now_ns: u64) -> Option<&Overlap> {
+        self.open.iter().filter(|overlap| overlap.excuse.is_some() && overlap.from_ns < now_ns).find(|overlap| {
+            let (first, second) = overlap.nodes;
+            let pair = [first, second].map(|node| &self.nodes[node]);
+            pair.iter().all(|judged| judged.is_ours && !judged.is_late)
+                && self.assumptions.excuse(first, second, now_ns - 1).is_none()
+        })
+    }
+
+    /// Whether somebody acts on together with another although that is no longer excused, as far as is known who is late.
+    pub(super) fn has_lapsed(&self, now_ns: u64) -> bool {
+        self.demands.exclusion && self.lapsed(now_ns).is_some()
+    }
+
+    /// The same, once that is known.
+    pub(super) fn acts_on(&self, now_ns: u64) -> Verdict {
+        self.lapsed(now_ns).map_or(Ok(()), |overlap| i01_mutual_exclusion::acts_on(overlap, now_ns))
     }
 
     fn close_overlaps(&mut self, node: usize, now_ns: u64) {
@@ -440,6 +471,11 @@ impl Oracle {
         }
     }
 
+    /// What explains that a candidate sends more than in calm.
+    pub(super) fn disturbed(&mut self, node: usize, process: &Process, until_ns: u64) {
+        self.nodes[node].requests.disturbed(until_ns, process.spec.timing.retry_ns);
+    }
+
     pub(super) fn count_request(&mut self, purpose: Purpose) {
         if purpose == Purpose::Read {
             self.stats.reads += 1;
@@ -453,6 +489,7 @@ impl Oracle {
         node: usize,
         process: &Process,
         request: &Request,
+        store: &Store,
         local: Instant,
         now_ns: u64,
     ) -> Verdict {
@@ -462,7 +499,18 @@ impl Oracle {
         if purpose != Purpose::Read {
             judged.unresolved = Some((local, purpose));
         }
-        judged.requests.sent(node, process.spec.timing.retry_ns, now_ns)?;
+        judged.requests.sent(&Sent {
+            node,
+            purpose,
+            in_term: process.elector.term().is_some(),
+            is_kept: store.current().is_some_and(|stored| {
+                stored.record.holder.is_some() && now_ns - store.renewed_at_ns < nanos(stored.record.lease_duration) / 2
+            }),
+            retry_ns: process.spec.timing.retry_ns,
+            has_phase: process.elector.config().renew_phase.is_some(),
+            error_ppm: process.clocks.errors_ppm().into_iter().fold(0, u32::max),
+            now_ns,
+        })?;
         rules::sent(node, judged, &process.timing, purpose, local)?;
         let (own, hold) = (&process.elector.config().identity, process.elector.term().map(|term| term.valid_until));
         requests::sent(node, judged, request, own, local, hold)?;
@@ -478,6 +526,21 @@ impl Oracle {
             i07_order_of_writes::writes(node, judged, purpose, local, valid_until)?;
         }
         Ok(())
+    }
+
+    /// The store has applied a write of a peer.
+    pub(super) fn peer_applied(&mut self, arrival: &Arrival<'_>) {
+        let (Op::Create(written) | Op::Update { record: written, .. }) = &arrival.request.op else { return };
+        self.conduct.stored(&PeerWrite {
+            node: arrival.node,
+            purpose: arrival.request.purpose,
+            written,
+            before: arrival.before,
+            was_ours: arrival.was_ours,
+            renewed_at_ns: arrival.renewed_at_ns,
+            now_ns: arrival.now_ns,
+            error_ppm: arrival.error_ppm,
+        });
     }
 
     /// The store has applied a write of ours.
@@ -502,18 +565,18 @@ impl Oracle {
         }
         let (Op::Update { record, .. }, Some(before)) = (&request.op, before) else { return Ok(()) };
         i11_foreign_fields::updated(node, arrival.labels, before, record)?;
-        if request.purpose != Purpose::Acquire || !self.nodes[node].is_ours {
+        if request.purpose != Purpose::Acquire {
             return Ok(());
         }
         rules::acquires(node, &request.op, before)?;
-        if !arrival.was_ours || self.assumptions.is_rolled_back(now_ns) {
+        if !(arrival.was_ours || arrival.was_peers) || self.assumptions.is_rolled_back(now_ns) {
             return Ok(());
         }
         i05_full_wait::taken(&Taken {
             node,
             timing: &processes[node].timing,
             before,
-            stored_at_ns: arrival.stored_at_ns,
+            renewed_at_ns: arrival.renewed_at_ns,
             read_at_ns: lives.then_some(self.nodes[node].read_at_ns),
             now_ns,
             error_ppm: arrival.error_ppm,
@@ -522,14 +585,8 @@ impl Oracle {
 }
 
 /// R16, for an acquisition that is on its way.
-pub(super) fn succeeds(
-    node: usize,
-    process: &Process,
-    request: &Request,
-    store: &Store,
-    now_ns: u64,
-    error_ppm: u32,
-) -> Verdict {
+pub(super) fn succeeds(node: usize, process: &Process, request: &Request, store: &Store, now_ns: u64) -> Verdict {
+    let error_ppm = process.error_ppm(now_ns);
     let Op::Update { seen, .. } = &request.op else { return Ok(()) };
     let Some(stored) = store.current().filter(|stored| stored.version == seen.version && store.is_ours) else {
         return Ok(());

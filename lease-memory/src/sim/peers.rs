@@ -74,9 +74,11 @@ impl World<'_> {
         let now = process.now(self.now_ns);
         let Some(peer) = &mut process.peer else { return Ok(()) };
         let told = self.telling.tells().then(|| words::peer_event(&event));
+        let event_code = event_code(&event);
         let now = PeerNow { monotonic_ns: now.instant.raw_nanos(), wall: now.wall };
         let actions = peer.step(now, event);
         self.oracle.stats.steps += 1;
+        self.telling.hash_peer(self.now_ns, node, event_code, &actions);
         if let Some(event) = told {
             let notices = words::peer_notices(&actions.notices);
             let request = actions.request.as_ref().map(|request| self.purpose_of(node, &request.op));
@@ -107,6 +109,7 @@ impl World<'_> {
     fn peer_notices(&mut self, node: usize, notice: &PeerNotice) -> Result<(), Violation> {
         match notice {
             PeerNotice::Started => {
+                self.update_lateness()?;
                 let verdict = self.oracle.started(node, self.now_ns);
                 self.judge(verdict)?;
                 self.oracle.stats.terms += 1;
@@ -142,5 +145,15 @@ impl World<'_> {
             Op::Update { seen, .. } if seen.record.is_held_by(&own) => Purpose::Renew,
             Op::Create(_) | Op::Update { .. } => Purpose::Acquire,
         }
+    }
+}
+
+/// Beside those of our machine, so that the same moment hashes differently for the two.
+fn event_code(event: &PeerEvent) -> u8 {
+    match event {
+        PeerEvent::Run => 16,
+        PeerEvent::Wake => 17,
+        PeerEvent::Completed { .. } => 18,
+        PeerEvent::Cancel => 19,
     }
 }

@@ -39,6 +39,11 @@ pub(super) struct Process {
     pub(super) frozen_until_ns: u64,
     /// Until when it matters that each of its clocks was beyond its bound.
     pub(super) beyond_until_ns: [u64; 2],
+    /// The largest error so far of any of them that was within its bound.
+    pub(super) error_ppm: u32,
+    /// The largest error of any of them, and until when that matters because neither can be relied upon.
+    pub(super) wild_ppm: u32,
+    pub(super) wild_until_ns: u64,
     pub(super) starve_until_ns: u64,
     pub(super) starve_ns: u64,
     pub(super) hang_until_ns: u64,
@@ -77,6 +82,9 @@ impl Process {
             sleeps_until_ns: 0,
             frozen_until_ns: 0,
             beyond_until_ns: [0; 2],
+            error_ppm: 0,
+            wild_ppm: 0,
+            wild_until_ns: 0,
             starve_until_ns: 0,
             starve_ns: 0,
             hang_until_ns: 0,
@@ -111,6 +119,11 @@ impl Process {
     pub(super) fn run_clocks(&mut self, now_ns: u64) {
         let frozen = now_ns < self.frozen_until_ns;
         self.clocks.run(now_ns, !frozen, !frozen && now_ns >= self.sleeps_until_ns);
+    }
+
+    /// By how much the clock that it goes by may be wrong.
+    pub(super) fn error_ppm(&self, now_ns: u64) -> u32 {
+        if now_ns < self.wild_until_ns { self.error_ppm.max(self.wild_ppm) } else { self.error_ppm }
     }
 
     pub(super) fn is(&self, life: u32) -> bool {

@@ -61,7 +61,8 @@ struct Header {
 impl Replay {
     /// A seed that a batch has found, made smaller or not.
     pub fn of(finding: &Finding, schedule: Schedule, violation: &Violation) -> Self {
-        let origin = format!("seed {} of {}", finding.seed, finding.family.as_str());
+        let by = finding.rule.map_or_else(String::new, |rule| format!(", all by the rule {}", rule.as_str()));
+        let origin = format!("seed {} of {}{by}", finding.seed, finding.family.as_str());
         Self { origin, violates: Some(violation.to_string()), schedule }
     }
 

@@ -82,6 +82,15 @@ impl Rule {
     /// Our machine as it is by default.
     pub const OURS: Self = Self::Ours { strict: false, epoch: 0, renew_phase_ns: None };
 
+    /// The name on a command line, which leaves out what a schedule adds to it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ours { .. } => "ours",
+            Self::ClientGo { release_on_cancel: false } => "client-go",
+            Self::ClientGo { release_on_cancel: true } => "client-go-releasing",
+        }
+    }
+
     /// Whether it is our machine.
     pub const fn is_ours(self) -> bool {
         matches!(self, Self::Ours { .. })
@@ -443,7 +452,13 @@ pub(super) struct Bounds {
     pub(super) wait_ns: u64,
     /// The act of somebody who does not know that he no longer may.
     pub(super) hold_ns: u64,
-    /// The consequences of a disturbance, after the disturbance.
+    /// The longest graceful stop.
+    pub(super) drain_ns: u64,
+    /// The longest stop after the end of a hold.
+    pub(super) stop_ns: u64,
+    /// The longest retry period.
+    pub(super) retry_ns: u64,
+    /// The consequences of any disturbance, after the disturbance.
     pub(super) settle_ns: u64,
 }
 
@@ -458,7 +473,15 @@ impl Bounds {
             .saturating_add(longest(Timing::retry_period).saturating_mul(34))
             .saturating_add(hold_ns);
         let wait_ns = stretch(longest(Timing::lease_duration), error_ppm.min(RATE_CREDIBLE_PPM));
-        Self { takeover_ns: longest(Timing::crash_takeover_worst), wait_ns, hold_ns, settle_ns }
+        Self {
+            takeover_ns: longest(Timing::crash_takeover_worst),
+            wait_ns,
+            hold_ns,
+            drain_ns: longest(Timing::drain_max),
+            stop_ns: stretch(longest(Timing::stop_timeout), error_ppm.min(RATE_CREDIBLE_PPM)),
+            retry_ns: longest(Timing::retry_period),
+            settle_ns,
+        }
     }
 }
 

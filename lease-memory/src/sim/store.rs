@@ -22,8 +22,12 @@ pub(super) struct Store {
     snapshots: Option<VecDeque<Snapshot>>,
     /// When the present record was stored.
     pub(super) stored_at_ns: u64,
+    /// When a candidate first stored it with the renew time, the holder and the count that it has.
+    pub(super) renewed_at_ns: u64,
     /// Whether a candidate of ours stored it, rather than a person, a peer or a backup.
     pub(super) is_ours: bool,
+    /// Whether a peer did.
+    pub(super) is_peers: bool,
     /// The transitions of the latest record that a candidate of ours has stored, whatever became of it since.
     pub(super) count: u32,
     /// The renew time of every release, and the revision that it was stored at first.
@@ -34,6 +38,8 @@ pub(super) struct Store {
     pub(super) edits_in_a_row: u32,
     /// Whether an older one was put back since.
     pub(super) is_restored: bool,
+    /// The revisions at which an older one was put back.
+    put_back: Vec<u128>,
     /// Whether it can be understood.
     pub(super) is_readable: bool,
     /// The highest epoch that was ever stored.
@@ -50,12 +56,15 @@ impl Store {
             release: None,
             snapshots: keeps_snapshots.then(VecDeque::new),
             stored_at_ns: 0,
+            renewed_at_ns: 0,
             is_ours: false,
+            is_peers: false,
             count: 0,
             releases: Vec::new(),
             edited: Vec::new(),
             edits_in_a_row: 0,
             is_restored: false,
+            put_back: Vec::new(),
             is_readable: true,
             epoch_max: 0,
         }
@@ -100,7 +109,12 @@ impl Store {
         };
         let stored = answer.map_err(|error| Failure::from(&error))?;
         self.is_readable = true;
+        let renewal = |record: &LeaseRecord| (record.renew_time, record.transitions, record.holder.clone());
+        if self.current().is_none_or(|before| renewal(&before.record) != renewal(&stored.record)) {
+            self.renewed_at_ns = now_ns;
+        }
         self.note(&stored, now_ns, is_ours);
+        self.is_peers = !is_ours;
         if is_ours {
             self.count = stored.record.transitions;
             self.is_restored = false;
@@ -112,6 +126,16 @@ impl Store {
     /// Whether the record of this renewal was edited, while it was the present one or after it was put back.
     pub(super) fn was_edited(&self, renew_time: Timestamp) -> bool {
         self.edited.contains(&renew_time)
+    }
+
+    /// Whether what this revision showed was an older record that somebody had put back.
+    pub(super) fn was_put_back(&self, revision: u128) -> bool {
+        self.put_back.contains(&revision)
+    }
+
+    pub(super) fn note_put_back(&mut self, put: &Versioned) {
+        self.is_restored = true;
+        self.put_back.extend(put.revision);
     }
 
     pub(super) fn note_edited(&mut self, before: &LeaseRecord) {
@@ -149,7 +173,8 @@ impl Store {
 
     pub(super) fn delete(&mut self, now_ns: u64) {
         self.state.delete(&self.name);
-        (self.stored_at_ns, self.is_ours, self.is_readable) = (now_ns, false, true);
+        (self.stored_at_ns, self.is_readable) = (now_ns, true);
+        (self.is_ours, self.is_peers) = (false, false);
         self.keep_snapshot();
     }
 
@@ -165,7 +190,8 @@ impl Store {
         if let Ok(Some(stored)) = self.state.get(&self.name) {
             self.past.push_back(stored);
         }
-        (self.stored_at_ns, self.is_ours, self.is_readable) = (now_ns, false, true);
+        (self.stored_at_ns, self.is_readable) = (now_ns, true);
+        (self.is_ours, self.is_peers) = (false, false);
         true
     }
 
@@ -181,7 +207,7 @@ impl Store {
             self.past.pop_front();
         }
         self.past.push_back(stored.clone());
-        (self.stored_at_ns, self.is_ours) = (now_ns, is_ours);
+        (self.stored_at_ns, self.is_ours, self.is_peers) = (now_ns, is_ours, false);
         self.keep_snapshot();
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lease_core::{Actions, HolderIdentity, Notice, Stance};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::client_go::{PeerActions, PeerNotice};
 use super::invariants::letter;
 use super::words;
 
@@ -90,6 +91,26 @@ impl Telling {
             std::mem::discriminant(notice).hash(hasher);
             if let Notice::Started(term) = notice {
                 term.hash(hasher);
+            }
+        }
+    }
+
+    /// The same for a step of a peer.
+    pub(super) fn hash_peer(&mut self, now_ns: u64, node: usize, event: u8, actions: &PeerActions) {
+        let Some(hasher) = &mut self.hasher else { return };
+        hasher.write_u64(now_ns);
+        hasher.write_u16(u16::from(event) << 8 | u16::try_from(node).unwrap_or(u16::MAX));
+        actions.wake_in.hash(hasher);
+        actions.abandon.hash(hasher);
+        if let Some(request) = &actions.request {
+            hasher.write_u64(request.id);
+            std::mem::discriminant(&request.op).hash(hasher);
+            request.timeout.hash(hasher);
+        }
+        for notice in &actions.notices {
+            std::mem::discriminant(notice).hash(hasher);
+            if let PeerNotice::NewLeader(Some(holder)) = notice {
+                hasher.write(holder.name().as_bytes());
             }
         }
     }

@@ -10,6 +10,7 @@ use lease_core::{
 };
 
 use super::assumptions::Assumptions;
+use super::conduct::Conduct;
 use super::invariants::liveness::Liveness;
 use super::invariants::{Violation, letter, rules};
 use super::network::Fate;
@@ -103,10 +104,9 @@ pub(super) struct World<'a> {
     pub(super) store: Store,
     pub(super) oracle: Oracle,
     pub(super) telling: Telling,
-    /// The largest error so far of any clock that can be relied upon.
-    pub(super) error_ppm: u32,
-    /// For how long the consequences of a disturbance last at most, beside the disturbance.
-    pub(super) settle_ns: u64,
+    pub(super) bounds: Bounds,
+    /// For how long it matters that a clock was beyond its bound: the longest wait, or hold.
+    pub(super) remembered_ns: u64,
 }
 
 impl<'a> World<'a> {
@@ -131,8 +131,9 @@ impl<'a> World<'a> {
         let anew_ns = if schedule.faults.iter().any(labels) { bounds.wait_ns } else { 0 };
         let assumptions = Assumptions::new(processes.len(), bounds.hold_ns);
         let rules = schedule.nodes.iter().map(|node| node.rule);
-        let oracle =
-            Oracle::new(rules, assumptions, Liveness::new(bounds.takeover_ns.saturating_add(anew_ns)), demands);
+        let conduct = Conduct::new(processes.len(), bounds.hold_ns);
+        let liveness = Liveness::new(bounds.takeover_ns.saturating_add(anew_ns));
+        let oracle = Oracle::new(rules, assumptions, conduct, liveness, demands);
         let mut world = Self {
             schedule,
             now_ns: 0,
@@ -141,8 +142,8 @@ impl<'a> World<'a> {
             store: Store::new(schedule.says_not_found, keeps_snapshots),
             oracle,
             telling,
-            error_ppm: 0,
-            settle_ns: bounds.settle_ns,
+            bounds,
+            remembered_ns: bounds.wait_ns.max(bounds.hold_ns),
         };
         for (node, spec) in schedule.nodes.iter().enumerate() {
             world.queue.push(spec.starts_at_ns, Happening::Start { node, life: 0 });
@@ -168,6 +169,7 @@ impl<'a> World<'a> {
                 continue;
             }
             self.now_ns = next_ns;
+            self.look_for_lapsed_excuses()?;
             if fault_at_ns <= event_at_ns {
                 let fault = faults.next().expect("it was peeked at above");
                 self.befall(&fault.what)?;
@@ -180,9 +182,19 @@ impl<'a> World<'a> {
             }
         }
         self.now_ns = schedule.until_ns;
+        self.look_for_lapsed_excuses()?;
         self.oracle.end(self.now_ns);
         self.telling.end(self.now_ns);
         Ok(())
+    }
+
+    /// What was excused when it began is not excused for ever: those who act on are judged when the excuse ends.
+    fn look_for_lapsed_excuses(&mut self) -> Result<(), Violation> {
+        if !self.oracle.has_lapsed(self.now_ns) {
+            return Ok(());
+        }
+        self.update_lateness()?;
+        self.judge(self.oracle.acts_on(self.now_ns))
     }
 
     /// Asks for liveness if that comes before the end; says whether there is more to come.
@@ -287,6 +299,9 @@ impl<'a> World<'a> {
         result: Result<Option<Versioned>, Failure>,
     ) -> Result<(), Violation> {
         let process = &mut self.processes[node];
+        if result.is_err() {
+            self.oracle.disturbed(node, process, self.now_ns);
+        }
         let awaited = process.awaits.filter(|(awaited, _)| *awaited == id);
         let local = process.local(self.now_ns);
         let shown =
@@ -324,7 +339,7 @@ impl<'a> World<'a> {
 
     fn notice(&mut self, node: usize, local: Instant, notice: &Notice) -> Result<(), Violation> {
         let process = &self.processes[node];
-        let verdict = self.oracle.noticed(node, process, local, notice, self.now_ns, self.error_ppm);
+        let verdict = self.oracle.noticed(node, process, local, notice, self.now_ns);
         self.judge(verdict)?;
         if matches!(notice, Notice::Started(_)) {
             self.update_lateness()?;
@@ -332,12 +347,18 @@ impl<'a> World<'a> {
             self.judge(verdict)?;
             self.telling.acts(node, self.now_ns);
         }
+        if matches!(
+            notice,
+            Notice::Started(_) | Notice::Drain { .. } | Notice::MustStop { .. } | Notice::Stopped { .. }
+        ) {
+            self.oracle.disturbed(node, &self.processes[node], self.now_ns);
+        }
         self.react(node, notice);
         Ok(())
     }
 
     /// Who acts beyond its time, because it is paused or hangs.
-    fn update_lateness(&mut self) -> Result<(), Violation> {
+    pub(super) fn update_lateness(&mut self) -> Result<(), Violation> {
         for node in 0..self.processes.len() {
             let process = &mut self.processes[node];
             let local = process.local(self.now_ns);
@@ -403,6 +424,8 @@ impl<'a> World<'a> {
         self.judge(verdict)?;
         self.telling.rests(node, self.now_ns);
         self.telling.say(self.now_ns, || format!("{}: its work has stopped", letter(node)));
+        // What it was told while its work was stopping, it did not take: it may have to read before it releases.
+        self.oracle.disturbed(node, &self.processes[node], self.now_ns);
         self.step(node, Event::Drained { term })
     }
 
@@ -410,6 +433,7 @@ impl<'a> World<'a> {
         let process = &mut self.processes[node];
         if actions.abandon {
             process.awaits = None;
+            self.oracle.disturbed(node, process, self.now_ns);
         }
         if !process.runs {
             return Ok(());
@@ -421,17 +445,10 @@ impl<'a> World<'a> {
         };
         let Some(request) = actions.request.take() else { return Ok(()) };
         process.awaits = Some((request.id, request.purpose));
-        let verdict = self.oracle.sent(node, process, &request, local, self.now_ns);
+        let verdict = self.oracle.sent(node, process, &request, &self.store, local, self.now_ns);
         self.judge(verdict)?;
         if request.purpose == Purpose::Acquire {
-            let verdict = super::oracle::succeeds(
-                node,
-                &self.processes[node],
-                &request,
-                &self.store,
-                self.now_ns,
-                self.error_ppm,
-            );
+            let verdict = super::oracle::succeeds(node, &self.processes[node], &request, &self.store, self.now_ns);
             self.judge(verdict)?;
         }
         let Request { id, purpose, op, timeout } = request;
@@ -478,7 +495,7 @@ impl<'a> World<'a> {
             return Ok(self.store.apply(&request.op, self.now_ns, is_ours));
         }
         // A renewal is judged by little of what was there before, and there are a million of them.
-        let whole = request.purpose == Purpose::Acquire;
+        let whole = request.purpose == Purpose::Acquire || !is_ours;
         let before = self.store.current().map(|stored| {
             let record = &stored.record;
             if whole {
@@ -488,22 +505,14 @@ impl<'a> World<'a> {
             }
         });
         let labels = self.store.labels().cloned();
-        let (stored_at_ns, was_ours) = (self.store.stored_at_ns, self.store.is_ours);
+        let (stored_at_ns, renewed_at_ns) = (self.store.stored_at_ns, self.store.renewed_at_ns);
+        let (was_ours, was_peers) = (self.store.is_ours, self.store.is_peers);
         let was_readable = self.store.is_readable;
+        let of_all = self.processes.iter().map(|process| process.error_ppm(self.now_ns));
+        // What a peer has stored is judged by the fastest clock of those who wait for it.
+        let error_ppm = if is_ours { self.processes[node].error_ppm(self.now_ns) } else { of_all.max().unwrap_or(0) };
         let result = self.store.apply(&request.op, self.now_ns, is_ours);
-        let process = &mut self.processes[node];
-        let is_late = process.is(life) && process.local(self.now_ns).since(request.sent_at) > request.timeout;
-        if is_late {
-            self.oracle.saw(if result.is_ok() { Seen::LateWriteApplied } else { Seen::LateWriteRefused });
-        }
-        if let Err(failure) = &result
-            && failure.kind == LockErrorKind::Conflict
-            && request.purpose == Purpose::Acquire
-            && was_ours
-            && self.now_ns - stored_at_ns < RACE_NS
-        {
-            self.oracle.saw(Seen::CompareAndSwapRace);
-        }
+        self.note_late_or_race(node, life, request, &result, was_ours.then_some(stored_at_ns));
         let Ok(Some(stored)) = &result else { return Ok(result) };
         let arrival = Arrival {
             node,
@@ -511,14 +520,22 @@ impl<'a> World<'a> {
             request,
             before: before.as_ref().filter(|_| was_readable),
             labels: (labels.as_ref(), self.store.labels()),
-            stored_at_ns,
+            renewed_at_ns,
             was_ours,
+            was_peers,
             now_ns: self.now_ns,
-            error_ppm: self.error_ppm,
+            error_ppm,
         };
         if is_ours {
             let verdict = self.oracle.applied(&arrival, &mut self.processes);
             self.judge(verdict)?;
+        } else {
+            self.oracle.peer_applied(&arrival);
+        }
+        // Who stands by takes part when the lease changes hands, or nearly does.
+        let wait_ns = nanos(stored.record.lease_duration);
+        if request.purpose != Purpose::Renew || self.now_ns - renewed_at_ns > wait_ns / 2 {
+            self.disturb_all(self.now_ns);
         }
         let version = &stored.version;
         self.telling.say(self.now_ns, || format!("{}: {} applied as version {version}", letter(node), request.purpose));
@@ -526,6 +543,28 @@ impl<'a> World<'a> {
         let hint = Hint::Changed(stored.clone());
         self.tell_watchers(&hint);
         Ok(result)
+    }
+
+    /// A write that comes late, or right after another candidate's, which was stored at that moment.
+    fn note_late_or_race(
+        &mut self,
+        node: usize,
+        life: u32,
+        request: &Message,
+        result: &Result<Option<Versioned>, Failure>,
+        other_at_ns: Option<u64>,
+    ) {
+        let process = &mut self.processes[node];
+        if process.is(life) && process.local(self.now_ns).since(request.sent_at) > request.timeout {
+            self.oracle.saw(if result.is_ok() { Seen::LateWriteApplied } else { Seen::LateWriteRefused });
+        }
+        if let Err(failure) = result
+            && failure.kind == LockErrorKind::Conflict
+            && request.purpose == Purpose::Acquire
+            && other_at_ns.is_some_and(|at_ns| self.now_ns - at_ns < RACE_NS)
+        {
+            self.oracle.saw(Seen::CompareAndSwapRace);
+        }
     }
 
     pub(super) fn tell_watchers(&mut self, hint: &Hint) {

@@ -280,3 +280,10 @@ async fn an_observer_sees_what_happens_in_order() {
     // H without an answer is at most H / P attempts.
     assert!(lost.len() <= 12, "{lost:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_epoch_that_was_asked_for_is_that_of_the_tokens() {
+    let store = MemoryStore::new();
+    let a = polling(&store.lock("jobs"), "a").epoch(3).start().unwrap();
+    assert_eq!(a.campaign().await.unwrap().token().unwrap().epoch, 3);
+}

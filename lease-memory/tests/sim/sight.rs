@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lease_memory::sim::{
-    Demands, Durations, Excuse, Family, Fault, Keep, Replay, Rule, Schedule, Way, What, run, shrink,
+    Batch, Demands, Durations, Excuse, Family, Fault, Finding, Keep, Replay, Rule, Schedule, Violation, Way, What, run,
+    shrink,
 };
 
 /// The adversarial schedules of some seeds with other durations for everybody.
@@ -69,7 +70,7 @@ fn clocks_beyond_their_bound_make_two_act_and_that_is_excused() {
 fn a_failure_shrinks_to_a_file_that_can_be_read_and_replayed() {
     let (schedule, invariant) =
         violations(with_durations(at_the_edge(150_000_000), 200)).pop().expect("the margin is too small");
-    let (smaller, violation) = shrink(&schedule, Demands::ALL, Duration::from_secs(10)).expect("it is violated");
+    let (smaller, violation) = shrink(&schedule, Demands::ALL, Duration::from_secs(3_600)).expect("it is violated");
     assert_eq!(violation.invariant, invariant);
     assert!(smaller.faults.len() <= 3 && smaller.nodes.len() == 2, "{smaller:?}");
     let replay = Replay { origin: "test".into(), violates: Some(violation.to_string()), schedule: smaller };
@@ -84,6 +85,29 @@ fn one_schedule_is_always_one_run() {
     let hash = |seed| run(&Family::Swarm.draw(seed), Demands::ALL, keep).expect("it can be run").hash;
     assert_eq!(hash(7), hash(7));
     assert_ne!(hash(7), hash(8));
+    // Also where all of them are peers, whose durations of the family are whole seconds.
+    let peers = Batch { rule: Some(Rule::ClientGo { release_on_cancel: false }), ..batch(Family::Mixed) };
+    let hash = |seed| run(&peers.schedule(Family::Mixed, seed), peers.demands(), keep).expect("it can be run").hash;
+    assert_eq!(hash(7), hash(7));
+    assert_ne!(hash(7), hash(8));
+}
+
+fn batch(family: Family) -> Batch {
+    Batch { families: vec![family], from: 0, seeds: 1, rule: None, threads: None }
+}
+
+#[test]
+fn a_finding_by_another_rule_says_how_to_play_it_again() {
+    let violation = Violation { invariant: "liveness", at_ns: 0, what: "nobody leads".into() };
+    let rule = Some(Rule::ClientGo { release_on_cancel: true });
+    let finding = Finding { family: Family::Mixed, seed: 8, rule, violation };
+    let told = finding.to_string();
+    assert!(
+        told.ends_with("cargo xtask prove --families mixed --from 8 --seeds 1 --rule client-go-releasing"),
+        "{told}"
+    );
+    let drawn = Finding { rule: None, ..finding }.to_string();
+    assert!(drawn.ends_with("lease simulate --preset mixed --seed 8"), "{drawn}");
 }
 
 /// client-go's rule, as protocol.md has it: it acts until the last reply, a retry period and a renew deadline later.

@@ -93,19 +93,14 @@ impl<'a> Fields<'a> {
         self.problems.error(&found.place, path, format_args!("{what} is expected here, not {}", found.value.kind()));
     }
 
-    /// A text. Numbers and truth values are taken as they are written elsewhere: `"{value}"`.
+    /// A text. Numbers and truth values are taken as they are written.
     pub fn text(&mut self, key: &'static str) -> Option<Located<String>> {
         let node = self.node(key)?;
-        let value = match &node.value {
-            Value::String(text) => text.clone(),
-            Value::Bool(value) => value.to_string(),
-            Value::Int(value) => value.to_string(),
-            Value::Float(value) => value.to_string(),
-            Value::Null => return None,
-            Value::List(_) | Value::Map(_) => {
+        let Some(value) = node.text() else {
+            if node.value != Value::Null {
                 self.expected(key, "a text", node);
-                return None;
             }
+            return None;
         };
         Some(Located { value, place: node.place.clone(), path: self.path_of(key) })
     }
@@ -200,12 +195,11 @@ impl<'a> Fields<'a> {
         let mut texts = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            match &item.value {
-                Value::String(text) => texts.push(Located { value: text.clone(), place: item.place.clone(), path }),
-                other => {
-                    let message = format!("a text is expected here, not {}", other.kind());
-                    self.problems.error(&item.place, path, message);
-                }
+            if let Some(value) = item.text() {
+                texts.push(Located { value, place: item.place.clone(), path });
+            } else {
+                let message = format!("a text is expected here, not {}", item.value.kind());
+                self.problems.error(&item.place, path, message);
             }
         }
         Some(texts)
@@ -238,20 +232,27 @@ impl<'a> Fields<'a> {
         if self.asked.contains(&"*") {
             return;
         }
-        for (key, _) in self.entries {
+        // A key before it of which nothing is below: it may be that what belongs there has lost its indentation.
+        let mut above = None;
+        for (key, node) in self.entries {
             if self.asked.contains(&key.name.as_str()) {
+                above = (node.value == Value::Null).then_some(key);
                 continue;
             }
             let path = if self.path.is_empty() { key.name.clone() } else { format!("{}.{}", self.path, key.name) };
-            let message = match nearest(&key.name, self.asked.iter().copied()) {
-                Some(near) => format!("unknown key; did you mean `{near}`?"),
-                None => {
-                    let mut known = self.asked.clone();
-                    known.sort_unstable();
-                    known.dedup();
-                    format!("unknown key; known here: {}", known.join(", "))
-                }
+            let mut message = if let Some(near) = nearest(&key.name, self.asked.iter().copied()) {
+                format!("unknown key; did you mean `{near}`?")
+            } else {
+                let mut known = self.asked.clone();
+                known.sort_unstable();
+                known.dedup();
+                format!("unknown key; known here: {}", known.join(", "))
             };
+            if let Some(above) = above.filter(|above| above.place.source == key.place.source) {
+                let line = above.place.line;
+                let name = &above.name;
+                message = format!("{message}; if it belongs to `{name}` of line {line}, which is empty, indent it");
+            }
             self.problems.error(&key.place, path, message);
         }
     }

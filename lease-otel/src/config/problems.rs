@@ -44,16 +44,33 @@ impl Problems {
     pub fn warning(&mut self, place: &Place, path: impl Into<String>, message: impl fmt::Display) {
         self.warnings.push(Problem { place: place.clone(), path: path.into(), message: message.to_string() });
     }
+
+    /// Puts them in the order of their places: the sources in this order, and those that are not named after them.
+    pub(crate) fn sort(&mut self, sources: &[String]) {
+        let order = |problem: &Problem| {
+            let Place { source, line, column } = &problem.place;
+            let at = sources.iter().position(|known| **known == **source).unwrap_or(sources.len());
+            (at, source.to_string(), *line, *column)
+        };
+        self.errors.sort_by_cached_key(order);
+        self.warnings.sort_by_cached_key(order);
+    }
 }
 
 /// The candidate that is meant by a text that was mistyped, if one is near.
 pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(text, candidate), candidate))
+        .map(|candidate| (likeness(text, candidate), candidate))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+fn likeness(text: &str, candidate: &str) -> f64 {
+    let alike = strsim::jaro_winkler(text, candidate);
+    // In a short word two letters that changed places are much to it.
+    if text.len() > 2 && strsim::osa_distance(text, candidate) == 1 { alike.max(LIKENESS_MIN) } else { alike }
 }
 
 /// Below this two words have little in common.

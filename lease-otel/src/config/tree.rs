@@ -42,6 +42,30 @@ pub struct Node {
     pub place: Place,
     /// What it is.
     pub value: Value,
+    /// How it is written, where that is not plain from the value: `0123` for 83, `1.10` for 1.1, or the whole text of a
+    /// variable of which YAML makes a list. Whoever wants a text takes this one.
+    pub written: Option<Box<str>>,
+}
+
+impl Node {
+    /// A node of which nothing else is known.
+    pub fn new(place: Place, value: Value) -> Self {
+        Self { place, value, written: None }
+    }
+
+    /// It as a text, if it can be one: numbers and truth values are taken as they are written.
+    pub fn text(&self) -> Option<String> {
+        if let Some(written) = &self.written {
+            return Some(written.to_string());
+        }
+        match &self.value {
+            Value::String(text) => Some(text.clone()),
+            Value::Bool(value) => Some(value.to_string()),
+            Value::Int(value) => Some(value.to_string()),
+            Value::Float(value) => Some(value.to_string()),
+            Value::Null | Value::List(_) | Value::Map(_) => None,
+        }
+    }
 }
 
 /// What a node is.

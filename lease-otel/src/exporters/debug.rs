@@ -238,7 +238,7 @@ impl Consumer for Printer {
 mod tests {
     use super::*;
     use crate::exporters::recorded;
-    use crate::testing::{Logs, Tally, batch, configured, problems};
+    use crate::test_kit::{Logs, Tally, batch, configured, problems};
 
     #[test]
     fn the_text_is_that_of_the_collector_at_every_verbosity() {

@@ -15,7 +15,7 @@ use super::recorded;
 use crate::component::{Consumer, Refused};
 use crate::data::{Batch, Telemetry};
 use crate::registry;
-use crate::testing::{Logs, Tally, batch, configured};
+use crate::test_kit::{Logs, Tally, batch, configured};
 
 const SENT: &str = "otelcol_exporter_sent_metric_points";
 const FAILED: &str = "otelcol_exporter_send_failed_metric_points";

@@ -10,13 +10,13 @@ use crate::sim::schedule::nanos;
 
 pub(in crate::sim) const NAME: &str = "full_wait";
 
-/// A candidate has replaced this record, which one of ours had stored.
+/// A candidate of ours has replaced this record, which a candidate had stored.
 pub(in crate::sim) struct Taken<'a> {
     pub(in crate::sim) node: usize,
     pub(in crate::sim) timing: &'a Timing,
     pub(in crate::sim) before: &'a LeaseRecord,
-    /// When the record was stored, when its taker last had an answer to a read, if it still runs, and now.
-    pub(in crate::sim) stored_at_ns: u64,
+    /// When it was renewed, when its taker last had an answer to a read, if it still runs, and now.
+    pub(in crate::sim) renewed_at_ns: u64,
     pub(in crate::sim) read_at_ns: Option<u64>,
     pub(in crate::sim) now_ns: u64,
     /// The largest error of any clock.
@@ -30,12 +30,12 @@ pub(in crate::sim) fn taken(taken: &Taken<'_>) -> Verdict {
     let node = letter(taken.node);
     let wait = taken.before.lease_duration.max(taken.timing.lease_duration());
     let least_ns = unscale(nanos(wait), taken.error_ppm);
-    let unchanged_ns = taken.now_ns - taken.stored_at_ns;
+    let unchanged_ns = taken.now_ns - taken.renewed_at_ns;
     if unchanged_ns < least_ns {
         let unchanged = Duration::from_nanos(unchanged_ns);
         return Err((NAME, format!("{node} takes a record that was renewed {unchanged:?} ago, and not {wait:?}")));
     }
-    if taken.read_at_ns.is_some_and(|read_at_ns| read_at_ns < taken.stored_at_ns + least_ns) {
+    if taken.read_at_ns.is_some_and(|read_at_ns| read_at_ns < taken.renewed_at_ns + least_ns) {
         return Err((NAME, format!("{node} takes a record that it has not read after the wait")));
     }
     Ok(())

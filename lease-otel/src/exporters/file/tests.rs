@@ -5,7 +5,7 @@ use super::writer::tests::Disk;
 use super::*;
 use crate::data::Telemetry;
 use crate::exporters::recorded;
-use crate::testing::{Logs, Tally, batch, configured, problems};
+use crate::test_kit::{Logs, Tally, batch, configured, problems};
 
 const SENT: &str = "otelcol_exporter_sent_metric_points";
 const FAILED: &str = "otelcol_exporter_send_failed_metric_points";

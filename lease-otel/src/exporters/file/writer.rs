@@ -134,7 +134,7 @@ pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::testing::configured;
+    use crate::test_kit::configured;
 
     /// A disk that takes so many bytes at each write, and none where it is full.
     pub(crate) struct Disk {

@@ -6,7 +6,7 @@ use lease_core::Reason;
 use lease_core::testing::grant;
 
 use super::*;
-use crate::testing::{Tally, batch};
+use crate::test_kit::{Tally, batch};
 
 const SENT: &str = "otelcol_exporter_sent_metric_points";
 const FAILED: &str = "otelcol_exporter_send_failed_metric_points";
@@ -308,6 +308,6 @@ async fn who_stops_waiting_leaves_nothing_behind() {
         assert_eq!(rig.tally.gauge("otelcol_exporter_queue_size"), Some(queued));
         assert_eq!(rig.tally.count(FULL), 0);
         let tally = rig.end().await;
-        assert_eq!(tally.count(FAILED), if queued > 0.0 { 1 } else { 0 });
+        assert_eq!(tally.count(FAILED), u64::from(queued > 0.0));
     }
 }

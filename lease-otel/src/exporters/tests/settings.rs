@@ -1,7 +1,7 @@
 //! The keys of both exporters.
 
 use super::*;
-use crate::testing::problems;
+use crate::test_kit::problems;
 
 fn errors(kind: &str, entries: &[(&str, &str)]) -> Vec<String> {
     problems(entries, |fields| drop(registry().exporter(kind).unwrap().configure(fields)))

@@ -2,7 +2,7 @@ use lease_core::Reason;
 use lease_core::testing::grant;
 
 use super::*;
-use crate::testing::{Kept, Tally, batch, configured, problems};
+use crate::test_kit::{Kept, Tally, batch, configured, problems};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::testing::{Kept, Tally, batch, problems};
+use crate::test_kit::{Kept, Tally, batch, problems};
 
 #[test]
 fn limits_are_those_of_the_reference() {
