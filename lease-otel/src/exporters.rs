@@ -14,4 +14,6 @@ mod queue;
 pub(crate) mod recorded;
 mod retry;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod tls;

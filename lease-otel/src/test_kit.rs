@@ -172,3 +172,40 @@ impl Consumer for Kept {
         self.flushes.lock().unwrap().push(batches);
     }
 }
+
+/// The lines that are logged on this thread while it is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Logs(watch::Sender<String>);
+
+impl Logs {
+    /// Begins to keep what is logged.
+    pub(crate) fn keep() -> (Self, tracing::subscriber::DefaultGuard) {
+        let logs = Self(watch::Sender::default());
+        let writer = logs.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        (logs, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until a line has this, a minute at most.
+    pub(crate) async fn until(&self, part: &str) {
+        let mut logs = self.0.subscribe();
+        let waited = tokio::time::timeout(Duration::from_mins(1), logs.wait_for(|text| text.contains(part)));
+        let outcome = waited.await.map(drop);
+        assert!(outcome.is_ok(), "`{part}` is not in\n{}", self.text());
+    }
+}
+
+impl std::io::Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.send_modify(|text| text.push_str(&String::from_utf8_lossy(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

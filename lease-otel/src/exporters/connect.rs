@@ -47,6 +47,10 @@ pub(crate) enum Spoken {
     Http2,
     /// TLS, to a client that does not.
     Tls,
+    /// Nothing: it broke the connection off.
+    Silence,
+    /// TLS, and that a client without a certificate is not taken.
+    CertificateRequired,
 }
 
 impl Spoken {
@@ -96,6 +100,8 @@ impl Connector {
             1 => Spoken::Http1,
             2 => Spoken::Http2,
             3 => Spoken::Tls,
+            4 => Spoken::Silence,
+            5 => Spoken::CertificateRequired,
             _ => Spoken::Unknown,
         }
     }
@@ -103,20 +109,17 @@ impl Connector {
     async fn connect(self, uri: Uri) -> Result<TokioIo<Stream>, ConnectError> {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
-        self.spoken.store(0, Ordering::Relaxed);
         let connected = TcpStream::connect((host.as_str(), port)).await;
         let tcp = match connected.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)) {
-            Ok(tcp) => Heard { inner: tcp, first: Vec::new(), spoken: Arc::clone(&self.spoken) },
+            Ok(tcp) => tcp,
             Err(source) => return Err(ConnectError::Tcp { host, port, source }),
         };
-        let Some((config, name)) = self.tls else { return Ok(TokioIo::new(Stream::Plain(tcp))) };
+        let spoken = Arc::clone(&self.spoken);
+        let Some((config, name)) = self.tls else { return Ok(TokioIo::new(Stream::Plain(Heard::new(tcp, spoken)))) };
         let name = name.unwrap_or(host);
         let Ok(server_name) = ServerName::try_from(name.clone()) else { return Err(ConnectError::Name { name }) };
         match TlsConnector::from(config).connect(server_name, tcp).await {
-            Ok(stream) => {
-                let heard = Heard { inner: stream, first: Vec::new(), spoken: Arc::clone(&self.spoken) };
-                Ok(TokioIo::new(Stream::Tls(Box::new(heard))))
-            }
+            Ok(stream) => Ok(TokioIo::new(Stream::Tls(Box::new(Heard::new(stream, spoken))))),
             Err(error) => Err(handshake_error(name, error)),
         }
     }
@@ -147,12 +150,6 @@ pub(crate) fn way_out(error: &(dyn std::error::Error + 'static)) -> Option<Strin
     while let Some(error) = cause {
         if let Some(known) = error.downcast_ref::<ConnectError>() {
             return Some(known.to_string());
-        }
-        // In TLS 1.3 a server refuses a client after the handshake of that client.
-        if let Some(Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired))) =
-            error.downcast_ref::<io::Error>().map(tls_error)
-        {
-            return Some(ConnectError::CertificateRequired.to_string());
         }
         cause = error.source();
     }
@@ -192,7 +189,7 @@ impl Service<Uri> for Connector {
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(Heard<TcpStream>),
-    Tls(Box<Heard<TlsStream<Heard<TcpStream>>>>),
+    Tls(Box<Heard<TlsStream<TcpStream>>>),
 }
 
 /// A stream whose first bytes are noted.
@@ -200,40 +197,103 @@ pub(crate) enum Stream {
 pub(crate) struct Heard<S> {
     inner: S,
     first: Vec<u8>,
+    /// A write that has failed, until what the peer said before has been heard.
+    failed: Option<io::Error>,
     spoken: Arc<AtomicU8>,
 }
 
 const FIRST: usize = 5;
 
+impl<S: AsyncRead + Unpin> Heard<S> {
+    fn new(inner: S, spoken: Arc<AtomicU8>) -> Self {
+        Self { inner, first: Vec::new(), failed: None, spoken }
+    }
+
+    fn say(&self, spoken: Spoken) {
+        let number = match spoken {
+            Spoken::Unknown => 0,
+            Spoken::Http1 => 1,
+            Spoken::Http2 => 2,
+            Spoken::Tls => 3,
+            Spoken::Silence => 4,
+            Spoken::CertificateRequired => 5,
+        };
+        self.spoken.store(number, Ordering::Relaxed);
+    }
+
+    /// Notes what a read gave; nothing is the end.
+    fn hear(&mut self, read: &[u8]) {
+        if self.first.len() >= FIRST {
+            return;
+        }
+        if read.is_empty() && self.first.is_empty() {
+            return self.say(Spoken::Silence);
+        }
+        let missing = FIRST - self.first.len();
+        self.first.extend_from_slice(&read[..read.len().min(missing)]);
+        if self.first.len() == FIRST {
+            self.say(Spoken::of(&self.first));
+        }
+    }
+
+    fn hear_error(&mut self, error: &io::Error) {
+        // In TLS 1.3 a server refuses a client after the handshake of that client.
+        if let Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) = tls_error(error) {
+            self.say(Spoken::CertificateRequired);
+        } else if self.first.is_empty() && self.spoken.load(Ordering::Relaxed) != 5 {
+            self.say(Spoken::Silence);
+        }
+    }
+
+    /// A write has failed: the peer has closed, and what it said before can still be read, but maybe not at once.
+    fn fail<T>(&mut self, error: io::Error, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.first.is_empty() {
+            let mut bytes = [0; 16];
+            let mut buf = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) => self.hear(buf.filled()),
+                Poll::Ready(Err(error)) => self.hear_error(&error),
+                Poll::Pending => {
+                    self.failed = Some(error);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Err(error))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let outcome = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-        if self.first.len() < FIRST {
-            let missing = FIRST - self.first.len();
-            let read = &buf.filled()[before..];
-            self.first.extend_from_slice(&read[..read.len().min(missing)]);
-            if self.first.len() == FIRST {
-                let spoken = match Spoken::of(&self.first) {
-                    Spoken::Unknown => 0,
-                    Spoken::Http1 => 1,
-                    Spoken::Http2 => 2,
-                    Spoken::Tls => 3,
-                };
-                self.spoken.store(spoken, Ordering::Relaxed);
-            }
+        match &outcome {
+            Ok(()) => self.hear(&buf.filled()[before..]),
+            Err(error) => self.hear_error(error),
         }
         Poll::Ready(outcome)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Heard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        if let Some(error) = self.failed.take() {
+            return self.fail(error, cx);
+        }
+        match ready!(Pin::new(&mut self.inner).poll_write(cx, buf)) {
+            Ok(written) => Poll::Ready(Ok(written)),
+            Err(error) => self.fail(error, cx),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        if let Some(error) = self.failed.take() {
+            return self.fail(error, cx);
+        }
+        match ready!(Pin::new(&mut self.inner).poll_flush(cx)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(error) => self.fail(error, cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

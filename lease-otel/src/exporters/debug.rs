@@ -238,6 +238,7 @@ impl Consumer for Printer {
 mod tests {
     use super::*;
     use crate::exporters::recorded;
+    use crate::test_kit::{Logs, Tally, batch, configured, problems};
 
     #[test]
     fn the_text_is_that_of_the_collector_at_every_verbosity() {
@@ -249,5 +250,50 @@ mod tests {
             let detailed = format!("{summary}{}\n", detailed::text(&recorded.telemetry));
             assert!(detailed == recorded.detailed, "ours:\n{detailed}\nthe Collector's:\n{}", recorded.detailed);
         }
+    }
+
+    async fn started(entries: &[(&str, &str)]) -> (Arc<dyn Consumer>, Arc<Tally>) {
+        let (exporter, noted) = configured(entries, |fields| Debug.configure(fields));
+        assert_eq!(noted.errors, []);
+        let tally = Tally::new();
+        let (consumer, _) =
+            exporter.start(&"debug".parse().unwrap(), CancellationToken::new(), tally.clone()).await.unwrap();
+        (consumer, tally)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_gets_what_is_drawn() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("debug.txt");
+        let entries = [
+            ("use_internal_logger", "false"),
+            ("output_paths", path.to_str().unwrap()),
+            ("sampling_initial", "1"),
+            ("sampling_thereafter", "2"),
+        ];
+        let (debug, tally) = started(&entries).await;
+        for points in 1..=5 {
+            debug.consume(batch(points, None)).await.unwrap();
+        }
+        let line =
+            |points| format!("Metrics\t{{\"resource metrics\": 1, \"metrics\": 1, \"data points\": {points}}}\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), [line(1), line(3), line(5)].concat());
+        assert_eq!(tally.count("otelcol_exporter_sent_metric_points"), 15);
+    }
+
+    #[tokio::test]
+    async fn the_log_is_where_it_goes_by_default() {
+        let (logs, _guard) = Logs::keep();
+        let (debug, _) = started(&[("verbosity", "normal")]).await;
+        debug.consume(batch(2, None)).await.unwrap();
+        assert!(logs.text().contains("\"data points\": 2}"), "{}", logs.text());
+        assert!(logs.text().contains("dummy{} 1\n"), "{}", logs.text());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let told = |entries: &[(&str, &str)]| problems(entries, |fields| drop(Debug.configure(fields)));
+        assert_eq!(told(&[("verbosity", "loud")]), ["verbosity: `loud` is none of basic, normal, detailed"]);
+        assert_eq!(told(&[("output_paths", "stderr")]).len(), 1, "the log goes where all logs go");
     }
 }

@@ -113,15 +113,7 @@ impl Exporter for Settings {
     ) -> Result<(Arc<dyn Consumer>, Option<Work>), StartError> {
         let output = Output::open(&self.path, self.append, self.rotation.clone(), self.directory)
             .map_err(|error| format!("`{}` cannot be written to: {error}", self.path.display()))?;
-        let file = Arc::new(Writing {
-            proto: self.proto,
-            counters: Counters::new(id, telemetry),
-            state: Mutex::default(),
-            output: Arc::new(Mutex::new(output)),
-            wake: Notify::new(),
-            written: watch::Sender::new(0),
-            stop,
-        });
+        let file = Arc::new(Writing::new(self.proto, Counters::new(id, telemetry), output, stop));
         let work = Arc::clone(&file).write(self.flush_interval).boxed();
         Ok((file, Some(work)))
     }
@@ -158,6 +150,18 @@ struct State {
 }
 
 impl Writing {
+    fn new(proto: bool, counters: Counters, output: Output, stop: CancellationToken) -> Self {
+        Self {
+            proto,
+            counters,
+            state: Mutex::default(),
+            output: Arc::new(Mutex::new(output)),
+            wake: Notify::new(),
+            written: watch::Sender::new(0),
+            stop,
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -273,6 +277,8 @@ impl Consumer for Writing {
         let size = {
             let mut state = self.state();
             if state.closed {
+                drop(state);
+                self.counters.enqueue_failed(signal, items);
                 return Err(Refused::Closed);
             }
             let size = state.bytes.saturating_add(bytes.len());

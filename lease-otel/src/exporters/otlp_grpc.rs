@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::connect::{Connector, Spoken, chain, way_out};
+use super::connect::{ConnectError, Connector, Spoken, chain, way_out};
 use super::counters::Counters;
 use super::otlp::{encode_request, pretty_timeout};
 use super::queue::{Failure, Request, Sending, Taken, Transport};
@@ -120,7 +120,7 @@ fn endpoint(fields: &mut Fields<'_>) -> Address {
         .unwrap_or(text);
     match target.parse::<Authority>() {
         Ok(parsed) if parsed.port_u16().is_some() && !parsed.host().is_empty() => {
-            target.clone_into(&mut address.target)
+            target.clone_into(&mut address.target);
         }
         Ok(parsed) if parsed.port().is_none() && !text.contains("unix:") => {
             fields.error("endpoint", format_args!("`{text}` has no port; OTLP over gRPC is usually at {parsed}:4317"));
@@ -232,9 +232,14 @@ impl Grpc {
 
     fn failure(&self, status: &Status) -> Failure {
         let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        let known = way_out(status).or_else(|| self.hint(status.code()));
-        let message =
-            known.unwrap_or_else(|| format!("`{}` answers {:?}: {}", self.endpoint, status.code(), chain(status)));
+        // A status that the endpoint has sent itself has no cause.
+        let is_answer = std::error::Error::source(status).is_none();
+        let known = way_out(status).or_else(|| self.hint(status.code(), is_answer));
+        let message = known.unwrap_or_else(|| {
+            let cause = std::error::Error::source(status).map(chain).unwrap_or_default();
+            let said = if cause.is_empty() { status.message() } else { &cause };
+            format!("`{}` answers {:?}: {said}", self.endpoint, status.code())
+        });
         match status.code() {
             Code::Cancelled
             | Code::DeadlineExceeded
@@ -254,14 +259,20 @@ impl Grpc {
         }
     }
 
-    fn hint(&self, code: Code) -> Option<String> {
+    fn hint(&self, code: Code, is_answer: bool) -> Option<String> {
         let endpoint = &self.endpoint;
-        match (self.connector.spoken(), code) {
+        let spoken = if is_answer { Spoken::Http2 } else { self.connector.spoken() };
+        match (spoken, code) {
             (Spoken::Http1, _) => Some(format!(
                 "`{endpoint}` speaks HTTP/1, not gRPC: OTLP over gRPC is usually at port 4317; for this endpoint use \
                  the exporter otlp_http"
             )),
             (Spoken::Tls, _) => Some(format!("`{endpoint}` speaks TLS: leave tls.insecure out, or write https://")),
+            (Spoken::Silence, _) => Some(format!(
+                "`{endpoint}` takes connections and breaks them off without a word: it may speak HTTP/1, as at port \
+                 4318, which is for the exporter otlp_http, or TLS, which tls.insecure leaves out"
+            )),
+            (Spoken::CertificateRequired, _) => Some(ConnectError::CertificateRequired.to_string()),
             (_, Code::Unimplemented) => Some(format!(
                 "`{endpoint}` speaks gRPC, but does not take this signal over OTLP: correct the endpoint, or enable \
                  the pipeline of that signal there"
@@ -283,14 +294,14 @@ impl Transport for Grpc {
     async fn send(&self, request: &Request) -> Result<Taken, Failure> {
         let call = self.call(request);
         let outcome = match self.timeout {
-            Some(limit) => match tokio::time::timeout(limit, call).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    let message = self.hint(Code::DeadlineExceeded);
+            Some(limit) => {
+                let Ok(outcome) = tokio::time::timeout(limit, call).await else {
+                    let message = self.hint(Code::DeadlineExceeded, false);
                     let message = message.unwrap_or_else(|| pretty_timeout(&self.endpoint, limit));
                     return Err(Failure::Retryable { message, after: None });
-                }
-            },
+                };
+                outcome
+            }
             None => call.await,
         };
         outcome.map_err(|status| self.failure(&status))

@@ -17,7 +17,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{Connector, Spoken, chain, way_out};
+use super::connect::{ConnectError, Connector, Spoken, chain, way_out};
 use super::counters::Counters;
 use super::json;
 use super::otlp::{encode_request, pretty_timeout};
@@ -226,7 +226,8 @@ fn hint(uri: &Uri, spoken: Spoken) -> Option<String> {
             "`{uri}` speaks gRPC: OTLP over HTTP is usually at port 4318; for this endpoint use the exporter otlp_grpc"
         )),
         Spoken::Tls => Some(format!("`{uri}` speaks TLS: write https://")),
-        Spoken::Http1 | Spoken::Unknown => None,
+        Spoken::CertificateRequired => Some(ConnectError::CertificateRequired.to_string()),
+        Spoken::Http1 | Spoken::Silence | Spoken::Unknown => None,
     }
 }
 
@@ -244,12 +245,9 @@ impl Transport for Http {
         };
         let post = self.post(uri, request);
         let Some(limit) = self.settings.timeout else { return post.await };
-        match tokio::time::timeout(limit, post).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let message = pretty_timeout(&uri.to_string(), limit);
-                Err(Failure::Retryable { message, after: None })
-            }
-        }
+        tokio::time::timeout(limit, post).await.unwrap_or_else(|_| {
+            let message = pretty_timeout(&uri.to_string(), limit);
+            Err(Failure::Retryable { message, after: None })
+        })
     }
 }

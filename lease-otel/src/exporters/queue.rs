@@ -297,6 +297,18 @@ impl Sending {
     }
 }
 
+/// A request that its receiver waits for. When the receiver does no longer, nothing else does either.
+struct Direct<'a> {
+    sending: &'a Sending,
+    queued: Queued,
+}
+
+impl Drop for Direct<'_> {
+    fn drop(&mut self) {
+        self.sending.finish(&self.queued);
+    }
+}
+
 #[async_trait]
 impl Consumer for Sending {
     async fn consume(&self, batch: Batch) -> Result<(), Refused> {
@@ -319,13 +331,16 @@ impl Consumer for Sending {
             term.as_ref().map_or(Ok(()), lease_core::Validity::check)?;
             request = match self.enqueue(request, size) {
                 Ok(None) => return Ok(()),
-                Ok(Some(direct)) => {
-                    self.deliver(&direct.request).await;
-                    self.finish(&direct);
+                Ok(Some(queued)) => {
+                    let direct = Direct { sending: self, queued };
+                    self.deliver(&direct.queued.request).await;
                     return Ok(());
                 }
                 Err(NoRoom::Full(request)) => request,
-                Err(NoRoom::Closed) => return Err(Refused::Closed),
+                Err(NoRoom::Closed) => {
+                    self.counters.enqueue_failed(signal, items);
+                    return Err(Refused::Closed);
+                }
             };
             if !self.queue.block_on_overflow || size > self.queue.queue_size {
                 return Err(self.refuse(&request));

@@ -10,8 +10,6 @@ use crate::data::Telemetry;
 /// What was recorded of one signal.
 pub(crate) struct Recorded {
     pub(crate) telemetry: Telemetry,
-    /// As protobuf, without a length before it.
-    pub(crate) proto: &'static [u8],
     /// The line of the file exporter.
     pub(crate) json: &'static str,
     /// What the debug exporter prints at each verbosity.
@@ -24,7 +22,6 @@ macro_rules! recorded {
     ($signal:literal, $telemetry:expr) => {
         Recorded {
             telemetry: $telemetry(include_bytes!(concat!("../../testdata/otlp/", $signal, ".pb"))),
-            proto: include_bytes!(concat!("../../testdata/otlp/", $signal, ".pb")),
             json: include_str!(concat!("../../testdata/otlp/", $signal, ".jsonl")),
             basic: include_str!(concat!("../../testdata/otlp/", $signal, ".basic.txt")),
             normal: include_str!(concat!("../../testdata/otlp/", $signal, ".normal.txt")),

@@ -113,7 +113,7 @@ impl Headers {
             }
             (Err(_), _) => section.error(key, format_args!("`{name}` cannot be the name of a header")),
             (_, Err(_)) => {
-                section.error(key, "its value has characters that a header cannot carry, such as a line break")
+                section.error(key, "its value has characters that a header cannot carry, such as a line break");
             }
         }
     }

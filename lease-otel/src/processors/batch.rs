@@ -89,9 +89,10 @@ impl Processor for Settings {
         telemetry: Arc<dyn Meter>,
     ) -> (Arc<dyn Consumer>, Option<Work>) {
         let (sender, inbox) = mpsc::channel(INBOX);
+        let inlet = Inlet { sender, next: Arc::clone(&next) };
         let batcher =
             Batcher { settings: self.clone(), id: id.clone(), next, telemetry, open: Vec::new(), inbox, stop };
-        (Arc::new(Inlet { sender }), Some(batcher.run().boxed()))
+        (Arc::new(inlet), Some(batcher.run().boxed()))
     }
 }
 
@@ -99,13 +100,14 @@ impl Processor for Settings {
 enum Message {
     Batch(Batch),
     /// Everything that came before is handed on, and then the sender is dropped.
-    Flush(std::time::Instant, oneshot::Sender<()>),
+    Flush(oneshot::Sender<()>),
 }
 
 /// The consumer in front of the task.
 #[derive(Debug)]
 struct Inlet {
     sender: mpsc::Sender<Message>,
+    next: Arc<dyn Consumer>,
 }
 
 #[async_trait]
@@ -117,13 +119,16 @@ impl Consumer for Inlet {
 
     async fn flush(&self, deadline: std::time::Instant) {
         let (done, flushed) = oneshot::channel();
-        let flush = async {
-            if self.sender.send(Message::Flush(deadline, done)).await.is_ok() {
-                // Dropped unsent when the task has ended, which has handed on everything as well.
+        let hand_on = async {
+            if self.sender.send(Message::Flush(done)).await.is_ok() {
+                // It is dropped when everything has been handed on, also when the task ends.
                 let _ = flushed.await;
             }
         };
-        let _ = timeout_at(deadline.into(), flush).await;
+        if timeout_at(deadline.into(), hand_on).await.is_ok() {
+            // Not by the task, which other receivers wait for meanwhile.
+            self.next.flush(deadline).await;
+        }
     }
 }
 
@@ -189,9 +194,8 @@ impl Batcher {
     async fn take(&mut self, message: Message) {
         match message {
             Message::Batch(batch) => self.add(batch).await,
-            Message::Flush(deadline, done) => {
+            Message::Flush(done) => {
                 self.hand_on_all().await;
-                self.next.flush(deadline).await;
                 drop(done);
             }
         }
@@ -202,17 +206,14 @@ impl Batcher {
         if items == 0 {
             return;
         }
-        let index = match self.open.iter_mut().position(|open| open.is_for(&batch)) {
-            Some(index) => {
-                split::append(&mut self.open[index].telemetry, batch.telemetry);
-                self.open[index].items += items;
-                index
-            }
-            None => {
-                let due = Instant::now() + self.settings.timeout;
-                self.open.push(Open { term: batch.term, telemetry: batch.telemetry, items, due });
-                self.open.len() - 1
-            }
+        let index = if let Some(index) = self.open.iter().position(|open| open.is_for(&batch)) {
+            split::append(&mut self.open[index].telemetry, batch.telemetry);
+            self.open[index].items += items;
+            index
+        } else {
+            let due = Instant::now() + self.settings.timeout;
+            self.open.push(Open { term: batch.term, telemetry: batch.telemetry, items, due });
+            self.open.len() - 1
         };
         let threshold = if self.settings.waits() { self.settings.send_batch_size } else { 1 };
         if self.open[index].items < threshold {

@@ -89,7 +89,7 @@ fn scope_line(out: &mut String, name: &str, index: usize, scope: Option<&Instrum
         if !details.is_empty() {
             details.push(' ');
         }
-        details.push_str(&format!("[{schema_url}]"));
+        let _ = write!(details, "[{schema_url}]");
     }
     if !details.is_empty() {
         details.insert(0, ' ');
@@ -126,7 +126,7 @@ fn moments(count: u64, sum: Option<f64>, min: Option<f64>, max: Option<f64>) -> 
     let mut text = format!("count={count}");
     for (name, value) in [("sum", sum), ("min", min), ("max", max)] {
         if let Some(value) = value {
-            text.push_str(&format!(" {name}={}", general(value)));
+            let _ = write!(text, " {name}={}", general(value));
         }
     }
     text
@@ -137,7 +137,7 @@ fn histogram(point: &HistogramDataPoint) -> String {
     for (index, count) in point.bucket_counts.iter().enumerate() {
         let bound =
             point.explicit_bounds.get(index).map_or_else(String::new, |bound| format!("le{}=", general(*bound)));
-        text.push_str(&format!(" {bound}{count}"));
+        let _ = write!(text, " {bound}{count}");
     }
     text
 }
@@ -149,17 +149,17 @@ fn exponential(point: &ExponentialHistogramDataPoint) -> String {
         let mut index = f64::from(buckets.offset) + length(&buckets.bucket_counts);
         for count in buckets.bucket_counts.iter().rev() {
             index -= 1.0;
-            text.push_str(&format!(" le{}={count}", general(-(index * factor).exp())));
+            let _ = write!(text, " le{}={count}", general(-(index * factor).exp()));
         }
     }
     if point.zero_count != 0 {
-        text.push_str(&format!(" zero={}", point.zero_count));
+        let _ = write!(text, " zero={}", point.zero_count);
     }
     if let Some(buckets) = &point.positive {
         let mut index = f64::from(buckets.offset);
         for count in &buckets.bucket_counts {
             index += 1.0;
-            text.push_str(&format!(" le{}={count}", general((index * factor).exp())));
+            let _ = write!(text, " le{}={count}", general((index * factor).exp()));
         }
     }
     text
@@ -173,7 +173,7 @@ fn length(counts: &[u64]) -> f64 {
 fn quantiles(point: &SummaryDataPoint) -> String {
     let mut text = format!("count={} sum={}", point.count, fixed(point.sum));
     for value in &point.quantile_values {
-        text.push_str(&format!(" q{}={}", general(value.quantile), general(value.value)));
+        let _ = write!(text, " q{}={}", general(value.quantile), general(value.value));
     }
     text
 }

@@ -128,7 +128,7 @@ mod tests {
         }
         let rotation = |max_backups, max_days| Rotation { max_megabytes: 1, max_days, max_backups, localtime: false };
         let now = at("2022-09-16T12:00:00Z").timestamp();
-        assert_eq!(rotation(2, 0).superfluous(&path, now), [first.clone()]);
+        assert_eq!(rotation(2, 0).superfluous(&path, now), std::slice::from_ref(&first));
         assert_eq!(rotation(0, 1).superfluous(&path, now), [second.clone(), first.clone()]);
         assert_eq!(rotation(0, 0).superfluous(&path, now), [] as [PathBuf; 0]);
     }

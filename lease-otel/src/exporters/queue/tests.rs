@@ -105,7 +105,7 @@ fn retry() -> RetrySettings {
 }
 
 fn queue(queue_size: u64, num_consumers: usize) -> QueueSettings {
-    QueueSettings { queue_size, num_consumers, ..QueueSettings::default() }
+    QueueSettings { num_consumers, queue_size, ..QueueSettings::default() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +126,7 @@ async fn trying_ends_when_the_time_is_over() {
     rig.tally.until(|tally| tally.count(FAILED) == 3).await;
     // The next one would have been at 66 s.
     assert_eq!(rig.attempts(), [0.0, 5.0, 12.5, 23.75, 40.625]);
-    assert_eq!(rig.began.elapsed().as_secs_f64(), 40.625, "what would come too late is not waited for");
+    assert_eq!(rig.began.elapsed(), Duration::from_millis(40_625), "what would come too late is not waited for");
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,6 +271,7 @@ async fn the_stop_sends_what_is_queued_and_ends_with_the_first_failure() {
     assert_eq!(endpoint.attempts.borrow().len(), 3);
     assert_eq!(began.elapsed(), secs(0));
     assert!(matches!(sending.consume(batch(1, None)).await, Err(Refused::Closed)));
+    assert_eq!(tally.count(FULL), 1, "what comes too late is counted as well");
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,4 +293,21 @@ async fn without_a_queue_the_receiver_waits() {
     rig.offer(1).await.unwrap();
     assert_eq!(rig.began.elapsed(), secs(5));
     assert_eq!(rig.tally.count(SENT), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_waiting_leaves_nothing_behind() {
+    let without = QueueSettings { enabled: false, ..queue(1, 1) };
+    let blocking = QueueSettings { block_on_overflow: true, ..queue(1, 1) };
+    for (settings, queued) in [(without, 0.0), (blocking, 1.0)] {
+        let rig = Rig::new(settings, retry(), &[], Answer::Never);
+        if queued > 0.0 {
+            rig.offer(1).await.unwrap();
+        }
+        assert!(tokio::time::timeout(secs(1), rig.offer(2)).await.is_err(), "it waits");
+        assert_eq!(rig.tally.gauge("otelcol_exporter_queue_size"), Some(queued));
+        assert_eq!(rig.tally.count(FULL), 0);
+        let tally = rig.end().await;
+        assert_eq!(tally.count(FAILED), u64::from(queued > 0.0));
+    }
 }

@@ -54,7 +54,7 @@ fn defaults_and_errors_are_those_of_the_reference() {
     let wrong = told(&[("send_batch_size", "100"), ("send_batch_max_size", "99")]);
     assert_eq!(wrong, ["send_batch_max_size: 99 is less than send_batch_size, which is 100: write 0, or 100 or more"]);
     assert_eq!(told(&[("send_batch_max_size", "8191")]).len(), 1);
-    let (_, noted) = configured(&[("metadata_cardinality_limit", "5")], |fields| drop(BatchKind.configure(fields)));
+    let ((), noted) = configured(&[("metadata_cardinality_limit", "5")], |fields| drop(BatchKind.configure(fields)));
     assert_eq!(noted.warnings.len(), 1);
 }
 
@@ -107,6 +107,42 @@ async fn a_flush_hands_everything_on_and_flushes_what_is_behind() {
     assert_eq!(rig.next.flushes(), [1]);
     assert_eq!(before.elapsed(), ms(0));
     assert_eq!(rig.end().await, [3]);
+}
+
+/// What does not end a flush before its deadline.
+#[derive(Debug)]
+struct Slow(Arc<Kept>);
+
+#[async_trait]
+impl Consumer for Slow {
+    async fn consume(&self, batch: Batch) -> Result<(), Refused> {
+        self.0.consume(batch).await
+    }
+
+    async fn flush(&self, deadline: std::time::Instant) {
+        sleep_until(deadline.into()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_takes_long_holds_nobody_else_up() {
+    let (kept, stop) = (Kept::new(), CancellationToken::new());
+    let next = Arc::new(Slow(kept.clone()));
+    let (inlet, work) = settings(1, 0, 200).start(&"batch".parse().unwrap(), next, stop.clone(), Tally::new());
+    let work = tokio::spawn(work.unwrap());
+    let before = Instant::now();
+    let flush = inlet.flush((before + ms(5_000)).into_std());
+    let others = async {
+        for _ in 0..3 * INBOX {
+            inlet.consume(batch(1, None)).await.unwrap();
+        }
+        kept.until(3 * INBOX).await;
+        before.elapsed()
+    };
+    let ((), elapsed) = tokio::join!(flush, others);
+    assert_eq!((elapsed, before.elapsed()), (ms(0), ms(5_000)));
+    stop.cancel();
+    work.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
