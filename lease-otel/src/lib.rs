@@ -8,6 +8,7 @@ pub mod component;
 pub mod config;
 pub mod data;
 pub mod elector;
+pub mod receivers;
 mod registry;
 
 pub use self::registry::registry;

@@ -1,0 +1,71 @@
+//! From a receiver to its pipelines: under the term in which it was read, or not at all.
+
+use std::sync::Arc;
+
+use lease_core::Validity;
+
+use crate::component::{Consumer, Refused, Scope};
+use crate::data::{Batch, Signal, Telemetry};
+
+/// Counts what did not reach the pipelines because the term was lost in which it was read.
+const DROPPED: &str = "lease_points_dropped_total";
+/// Counts what the pipelines took.
+const TAKEN: &str = "lease_receiver_points_total";
+/// Counts what the pipelines refused for another reason.
+const REFUSED: &str = "lease_receiver_points_refused_total";
+
+/// The right under which something is read. Taken before the read begins.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadUnder(Option<Validity>);
+
+/// Where the telemetry of a receiver goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Outlet {
+    scope: Scope,
+    consumer: Arc<dyn Consumer>,
+}
+
+impl Outlet {
+    /// None when no pipeline of that signal has the receiver.
+    pub(crate) fn new(scope: &Scope, signal: Signal) -> Option<Self> {
+        let consumer = Arc::clone(scope.outputs.of(signal)?);
+        Some(Self { scope: scope.clone(), consumer })
+    }
+
+    /// The right to read now.
+    pub(crate) fn reading(&self) -> ReadUnder {
+        ReadUnder(self.scope.leadership.as_ref().map(lease_core::Leadership::validity))
+    }
+
+    /// Hands over what was read, unless its term is lost. Waits while the pipelines have no room, but not beyond the stop.
+    pub(crate) async fn hand_over(&self, telemetry: Telemetry, read: ReadUnder) {
+        let points = u64::try_from(telemetry.len()).unwrap_or(u64::MAX);
+        if points == 0 {
+            return;
+        }
+        let batch = Batch { telemetry, term: read.0 };
+        let outcome = match batch.check() {
+            Err(lost) => Err(Refused::Lost(lost)),
+            Ok(()) => tokio::select! {
+                biased;
+                outcome = self.consumer.consume(batch) => outcome,
+                () = self.scope.stop.cancelled() => Err(Refused::Closed),
+            },
+        };
+        let id = &self.scope.id;
+        let counter = match &outcome {
+            Ok(()) => TAKEN,
+            Err(Refused::Lost(_)) => DROPPED,
+            Err(_) => REFUSED,
+        };
+        self.scope.telemetry.add(counter, id, points);
+        match outcome {
+            Ok(()) => {}
+            Err(Refused::Lost(lost)) => {
+                tracing::debug!(receiver = %id, points, %lost, "dropped what was read in a lost term")
+            }
+            Err(Refused::Closed) => tracing::debug!(receiver = %id, points, "dropped at the stop"),
+            Err(error) => tracing::warn!(receiver = %id, points, %error, "the pipeline refused what was read"),
+        }
+    }
+}
