@@ -10,4 +10,6 @@ pub mod k8sobjects;
 pub mod kymastats;
 
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod testing;

@@ -69,3 +69,50 @@ impl Outlet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lease_core::{HolderIdentity, LeaderElection, Leadership};
+    use lease_memory::MemoryStore;
+
+    use super::*;
+    use crate::receivers::testing::{points, scope};
+
+    async fn term() -> (lease_core::Election, Leadership) {
+        let lock = MemoryStore::new().lock("x");
+        let election = LeaderElection::new(lock, HolderIdentity::exact("a").unwrap()).start().unwrap();
+        let leadership = election.campaign().await.unwrap();
+        (election, leadership)
+    }
+
+    #[tokio::test]
+    async fn what_was_read_in_a_lost_term_is_dropped_and_counted() {
+        let (election, leadership) = term().await;
+        let (mut scope, mut batches, counts) = scope(Signal::Metrics);
+        scope.leadership = Some(leadership);
+        let outlet = Outlet::new(&scope, Signal::Metrics).unwrap();
+        outlet.hand_over(points(2), outlet.reading()).await;
+        assert_eq!(batches.recv().await.unwrap().telemetry.len(), 2);
+
+        let read = outlet.reading();
+        // The term ends when nobody holds it any more.
+        drop(outlet);
+        scope.leadership = None;
+        let outlet = Outlet::new(&scope, Signal::Metrics).unwrap();
+        election.shutdown().await;
+        outlet.hand_over(points(3), read).await;
+        assert!(batches.try_recv().is_err());
+        assert_eq!((counts.of(TAKEN), counts.of(DROPPED), counts.of(REFUSED)), (2, 3, 0));
+    }
+
+    #[tokio::test]
+    async fn at_the_stop_nothing_waits_for_room() {
+        let (scope, batches, counts) = scope(Signal::Logs);
+        scope.stop.cancel();
+        drop(batches);
+        assert!(Outlet::new(&scope, Signal::Metrics).is_none(), "no pipeline of metrics has it");
+        let outlet = Outlet::new(&scope, Signal::Logs).unwrap();
+        outlet.hand_over(points(1), outlet.reading()).await;
+        assert_eq!((counts.of(TAKEN), counts.of(REFUSED)), (0, 1));
+    }
+}

@@ -108,3 +108,6 @@ async fn run(config: Config, mut informer: Informer, outlet: Outlet) {
 mod recorded;
 #[cfg(test)]
 mod tables;
+
+#[cfg(test)]
+mod live;

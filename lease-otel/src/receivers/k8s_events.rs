@@ -26,7 +26,7 @@ use crate::data::{Signal, Telemetry};
 pub struct K8sEvents;
 
 #[derive(Debug)]
-struct Configured {
+pub(super) struct Configured {
     access: lease_k8s::Access,
     /// Empty for all of them.
     namespaces: Vec<String>,
@@ -73,7 +73,7 @@ impl Receiver for Configured {
 }
 
 impl Configured {
-    fn work(&self, client: Client, scope: Scope) -> Work {
+    pub(super) fn work(&self, client: Client, scope: Scope) -> Work {
         let Some(outlet) = Outlet::new(&scope, Signal::Logs) else { return async {}.boxed() };
         let namespaces = self.namespaces.clone();
         async move {
@@ -177,6 +177,12 @@ fn start_time(text: &str) -> String {
 
 /// Most events in one batch.
 const BATCH_MAX: usize = 256;
+
+/// Read by a test.
+#[cfg(test)]
+pub(super) fn testing(fields: &mut Fields<'_>) -> Configured {
+    Configured::read(fields)
+}
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,7 @@ use crate::data::{Signal, Telemetry};
 pub struct K8sObjects;
 
 #[derive(Debug)]
-struct Configured {
+pub(super) struct Configured {
     config: Config,
     elector: Option<ElectorChoice>,
 }
@@ -60,7 +60,7 @@ impl Receiver for Configured {
 }
 
 impl Configured {
-    async fn work(&self, client: Client, scope: Scope) -> Result<Work, StartError> {
+    pub(super) async fn work(&self, client: Client, scope: Scope) -> Result<Work, StartError> {
         let Some(outlet) = Outlet::new(&scope, Signal::Logs) else { return Ok(async {}.boxed()) };
         let found = self.config.find(&client).await?;
         let all: Vec<BoxFuture<'static, ()>> = found
@@ -165,3 +165,9 @@ async fn watch(client: Client, object: Object, resource: Resource, outlet: Outle
 
 /// Most changes in one batch.
 const BATCH_MAX: usize = 64;
+
+/// Read by a test.
+#[cfg(test)]
+pub(super) fn testing(fields: &mut Fields<'_>) -> Configured {
+    Configured { elector: elector_of(fields), config: Config::read(fields) }
+}

@@ -39,7 +39,7 @@ struct Config {
 }
 
 #[derive(Debug)]
-struct Configured {
+pub(super) struct Configured {
     config: Config,
     elector: Option<ElectorChoice>,
 }
@@ -125,7 +125,7 @@ impl Receiver for Configured {
 }
 
 impl Configured {
-    fn work(&self, client: Client, scope: Scope) -> Work {
+    pub(super) fn work(&self, client: Client, scope: Scope) -> Work {
         let Some(outlet) = Outlet::new(&scope, Signal::Metrics) else { return async {}.boxed() };
         let config = self.config.clone();
         async move {
@@ -247,6 +247,12 @@ fn truth(status: &str) -> i64 {
         "False" => 0,
         _ => -1,
     }
+}
+
+/// Read by a test.
+#[cfg(test)]
+pub(super) fn testing(fields: &mut Fields<'_>) -> Configured {
+    Configured { elector: elector_of(fields), config: Config::read(fields) }
 }
 
 #[cfg(test)]

@@ -97,6 +97,15 @@ impl Follow {
         }
     }
 
+    /// As one that has followed up to its version, which the server then forgot.
+    #[cfg(test)]
+    pub(crate) fn expired(mut self) -> Self {
+        if let Phase::Begin(Begin::After(version)) = &self.phase {
+            self.phase = self.listing(number(Some(version)).map_or(After::Nothing, After::Version));
+        }
+        self
+    }
+
     /// The changes. The stream never ends.
     pub(crate) fn changes(self) -> impl Stream<Item = Change> {
         futures_util::stream::unfold(self, |mut follow| async move {
