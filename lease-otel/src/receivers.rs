@@ -13,3 +13,20 @@ pub mod kymastats;
 mod live;
 #[cfg(test)]
 mod testing;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_receivers_of_kubernetes_are_registered_by_every_name() {
+        let registry = crate::registry();
+        for (name, kind) in [
+            ("k8s_cluster", "k8s_cluster"),
+            ("kymastats", "kymastats"),
+            ("k8s_events", "k8s_events"),
+            ("k8sobjects", "k8sobjects"),
+            ("k8s_objects", "k8sobjects"),
+        ] {
+            assert_eq!(registry.receiver(name).map(|factory| factory.kind().name), Some(kind));
+        }
+    }
+}

@@ -8,7 +8,7 @@ use crate::component::{Consumer, Refused, Scope};
 use crate::data::{Batch, Signal, Telemetry};
 
 /// Counts what did not reach the pipelines because the term was lost in which it was read.
-const DROPPED: &str = "lease_points_dropped_total";
+const DROPPED: &str = "lease_receiver_points_dropped_total";
 /// Counts what the pipelines took.
 const TAKEN: &str = "lease_receiver_points_total";
 /// Counts what the pipelines refused for another reason.
@@ -44,13 +44,14 @@ impl Outlet {
             return;
         }
         let batch = Batch { telemetry, term: read.0 };
-        let outcome = match batch.check() {
-            Err(lost) => Err(Refused::Lost(lost)),
-            Ok(()) => tokio::select! {
+        let outcome = if let Err(lost) = batch.check() {
+            Err(Refused::Lost(lost))
+        } else {
+            tokio::select! {
                 biased;
                 outcome = self.consumer.consume(batch) => outcome,
                 () = self.scope.stop.cancelled() => Err(Refused::Closed),
-            },
+            }
         };
         let id = &self.scope.id;
         let counter = match &outcome {
@@ -62,7 +63,7 @@ impl Outlet {
         match outcome {
             Ok(()) => {}
             Err(Refused::Lost(lost)) => {
-                tracing::debug!(receiver = %id, points, %lost, "dropped what was read in a lost term")
+                tracing::debug!(receiver = %id, points, %lost, "dropped what was read in a lost term");
             }
             Err(Refused::Closed) => tracing::debug!(receiver = %id, points, "dropped at the stop"),
             Err(error) => tracing::warn!(receiver = %id, points, %error, "the pipeline refused what was read"),

@@ -58,15 +58,15 @@ impl Receiver for Configured {
 
     async fn start(&self, scope: Scope) -> Result<Work, StartError> {
         let client = connect(&self.config.access).await?;
-        Ok(self.work(client, scope))
+        Ok(self.work(&client, scope))
     }
 }
 
 impl Configured {
-    fn work(&self, client: kube::Client, scope: Scope) -> Work {
+    fn work(&self, client: &kube::Client, scope: Scope) -> Work {
         let Some(outlet) = Outlet::new(&scope, Signal::Metrics) else { return async {}.boxed() };
         let config = self.config.clone();
-        let informer = Informer::new(&client, &config.namespaces);
+        let informer = Informer::new(client, &config.namespaces);
         async move {
             tokio::select! {
                 () = scope.stop.cancelled() => {}

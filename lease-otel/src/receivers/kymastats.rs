@@ -197,7 +197,7 @@ fn tell(config: &Config, resource: &Resource, item: &Item, (started, now): (u64,
         value: Some(Value::AsInt(value)),
         ..NumberDataPoint::default()
     };
-    let states = item.status["state"].as_str().map(|state| point(1, vec![otlp::text("state", state)]));
+    let state_point = item.status["state"].as_str().map(|state| point(1, vec![otlp::text("state", state)]));
     let conditions = item.status["conditions"].as_array().into_iter().flatten().filter_map(|condition| {
         let of = |key: &str| condition[key].as_str();
         let (reason, status, kind) = (of("reason")?, of("status")?, of("type")?);
@@ -205,7 +205,7 @@ fn tell(config: &Config, resource: &Resource, item: &Item, (started, now): (u64,
         Some(point(truth(status), attributes))
     });
     let about = ["Each condition in the status: True is 1, False 0, anything else -1", "1 for the state in the status"];
-    let points = [conditions.collect::<Vec<_>>(), states.into_iter().collect()];
+    let points = [conditions.collect::<Vec<_>>(), state_point.into_iter().collect()];
     let metrics: Vec<Sent> = METRICS
         .iter()
         .zip(about)

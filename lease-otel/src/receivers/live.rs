@@ -245,6 +245,27 @@ mod logs {
         assert_eq!(said(&mut after).await, "ADDED newer");
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_configured_version_that_is_forgotten_begins_with_what_changes() {
+        let Some(cluster) = testbed::cluster() else { return };
+        let namespace = cluster.namespace("forgotten");
+        cluster.api().apply(&config_map(&namespace, "old", "1"));
+        // The server's own memory of changes begins when it starts.
+        let section = json!({"objects": [
+            {"name": "configmaps", "mode": "watch", "namespaces": [namespace], "resource_version": "1"}]});
+        let mut running = objects("admin", cluster, &section).await;
+        let mut told = Vec::new();
+        for count in 0..200 {
+            cluster.api().apply(&config_map(&namespace, "new", &count.to_string()));
+            if let Ok(Some(batch)) = timeout(Duration::from_millis(100), running.batches.recv()).await {
+                told = watched(&batch.telemetry);
+                break;
+            }
+        }
+        assert!(!told.is_empty() && told.iter().all(|change| change.contains(" new ")), "{told:?}");
+        running.stop().await;
+    }
+
     fn event(namespace: &str, name: &str, count: u32) -> Json {
         json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": namespace},
             "involvedObject": {"kind": "Pod", "name": "web", "namespace": namespace}, "reason": "Tested",

@@ -175,7 +175,7 @@ mod tests {
         }));
         let said = |path: &str| {
             let found = problems.errors.iter().find(|error| error.path == path);
-            found.map(|error| error.message.clone()).unwrap_or_else(|| panic!("{path}: {problems:?}"))
+            found.unwrap_or_else(|| panic!("{path}: {problems:?}")).message.clone()
         };
         assert!(said("x.auth_type").contains("serviceAccount, kubeConfig, none"));
         assert_eq!(said("x.metrics.k8s.container.cpu_limits"), "unknown key; did you mean `k8s.container.cpu_limit`?");

@@ -6,9 +6,11 @@ use std::fmt;
 use futures_util::stream::{BoxStream, SelectAll};
 use futures_util::{Stream, StreamExt};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, DefaultBackoff, Event};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::time::sleep;
 
 use super::emit::Emission;
 use super::kinds::{
@@ -163,7 +165,7 @@ impl Shelf {
     }
 
     fn failed(&mut self, trouble: Trouble) {
-        if matches!(trouble, Trouble::Denied(_) | Trouble::Absent) {
+        if trouble.is_refusal() {
             // What may not be seen any more is not told from memory.
             self.objects = HashMap::new();
         }
@@ -195,16 +197,60 @@ fn changes<K>(api: Api<K>) -> impl Stream<Item = Change>
 where
     K: Resource + Told + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
 {
-    let config = watcher::Config::default().page_size(PAGE);
-    // After a failure the next attempt waits for 0.8 s, and longer each time, up to 30 s.
-    watcher::watcher(api, config).default_backoff().map(|event| match event {
-        Ok(Event::Init) => Change::ListBegun,
-        Ok(Event::InitApply(object)) => Change::Listed(key(&object), Box::new(object)),
-        Ok(Event::InitDone) => Change::ListEnded,
-        Ok(Event::Apply(object)) => Change::Applied(key(&object), Box::new(object)),
-        Ok(Event::Delete(object)) => Change::Deleted(key(&object)),
-        Err(error) => Change::Failed(Trouble::of_watcher(&error)),
+    let watch = Watch { api, events: None, pause: DefaultBackoff::default(), is_first: true };
+    futures_util::stream::unfold(watch, |mut watch| async move {
+        let change = watch.next().await;
+        Some((change, watch))
     })
+}
+
+/// A watch that begins anew with a list when it was denied: what is told again then has to be known again.
+struct Watch<K> {
+    api: Api<K>,
+    events: Option<BoxStream<'static, watcher::Result<Event<K>>>>,
+    /// Before the next list after a denied one: 0.8 s, and longer each time, up to 30 s.
+    pause: DefaultBackoff,
+    is_first: bool,
+}
+
+impl<K> Watch<K>
+where
+    K: Resource + Told + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
+{
+    async fn next(&mut self) -> Change {
+        loop {
+            let Some(events) = &mut self.events else {
+                if !std::mem::take(&mut self.is_first) {
+                    sleep(self.pause.next().unwrap_or_default()).await;
+                }
+                let config = watcher::Config::default().page_size(PAGE);
+                // After any other failure it goes on where it was, after the same pauses.
+                self.events = Some(watcher::watcher(self.api.clone(), config).default_backoff().boxed());
+                continue;
+            };
+            return match events.next().await {
+                Some(Ok(Event::Init)) => Change::ListBegun,
+                Some(Ok(Event::InitApply(object))) => Change::Listed(key(&object), Box::new(object)),
+                Some(Ok(Event::InitDone)) => {
+                    self.pause.reset();
+                    Change::ListEnded
+                }
+                Some(Ok(Event::Apply(object))) => Change::Applied(key(&object), Box::new(object)),
+                Some(Ok(Event::Delete(object))) => Change::Deleted(key(&object)),
+                Some(Err(error)) => {
+                    let trouble = Trouble::of_watcher(&error);
+                    if trouble.is_refusal() {
+                        self.events = None;
+                    }
+                    Change::Failed(trouble)
+                }
+                None => {
+                    self.events = None;
+                    continue;
+                }
+            };
+        }
+    }
 }
 
 fn key<K: Resource>(object: &K) -> Box<str> {

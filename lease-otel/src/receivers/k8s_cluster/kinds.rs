@@ -101,6 +101,8 @@ objects! {
 
 macro_rules! parts {
     ($($name:ident { $($(#[$rename:meta])? $field:ident: $type:ty,)* })*) => { $(
+        // The names are the API's.
+        #[allow(clippy::struct_field_names)]
         #[derive(Clone, Debug, Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         pub(super) struct $name {

@@ -16,7 +16,7 @@ async fn start(cluster: &Cluster, user: &str, config: &Value) -> Running {
     let mut config = section(config, Config::read).0;
     config.interval = Duration::from_millis(100);
     let client = client(cluster, user);
-    Running::start(Signal::Metrics, async move |scope| Configured { config, elector: None }.work(client, scope)).await
+    Running::start(Signal::Metrics, async move |scope| Configured { config, elector: None }.work(&client, scope)).await
 }
 
 /// Waits until the pods in the cluster tell this.
@@ -119,5 +119,31 @@ async fn what_is_denied_is_left_out_until_it_is_granted() {
         &["web k8s.deployment.available=0", "web k8s.deployment.desired=2"],
     )
     .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_is_taken_away_and_given_back_hides_objects_and_shows_them_all_again() {
+    let Some(cluster) = Cluster::own() else { return };
+    let namespace = cluster.namespace("revoked");
+    let api = cluster.api();
+    let rule = json!([{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list", "watch"]}]);
+    api.grant(&namespace, "user-1", &rule);
+    api.apply(&deployment(&namespace, "web", 2));
+    // Another kind that can be read, so that there are batches without deployments.
+    let pods = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]);
+    api.grant(&namespace, "user-1", &pods);
+    api.apply(&pod(&namespace, "web"));
+    let told = ["web k8s.deployment.available=0", "web k8s.deployment.desired=2"];
+    let mut running = start(&cluster, "user-1", &json!({"namespaces": [namespace]})).await;
+    until_told(&mut running, "k8s.deployment.name", &told).await;
+
+    let bindings = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings");
+    api.admin("DELETE", &format!("{bindings}/user-1-0"), None).ok();
+    // A watch that is open goes on without the right; one that is opened anew does not.
+    api.restart().unwrap();
+    until_told(&mut running, "k8s.deployment.name", &[]).await;
+    api.grant(&namespace, "user-1", &rule);
+    until_told(&mut running, "k8s.deployment.name", &told).await;
     running.stop().await;
 }

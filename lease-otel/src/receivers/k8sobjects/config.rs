@@ -50,13 +50,8 @@ pub(super) enum Mode {
     Watch { begin: Begin, excluded: Vec<&'static str> },
 }
 
-const TYPES: [(&str, &str); 5] = [
-    ("ADDED", "ADDED"),
-    ("MODIFIED", "MODIFIED"),
-    ("DELETED", "DELETED"),
-    ("BOOKMARK", "BOOKMARK"),
-    ("ERROR", "ERROR"),
-];
+/// The types of changes. The last two are never told, and may be excluded all the same.
+const TYPES: [&str; 5] = ["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"];
 
 impl Config {
     /// Reads all keys but that of the elector.
@@ -77,7 +72,7 @@ impl Config {
                 }
             }
             Some(Value::Null) | None => {
-                fields.error("objects", "is missing; write `objects: [{name: pods, mode: watch}]`")
+                fields.error("objects", "is missing; write `objects: [{name: pods, mode: watch}]`");
             }
             Some(other) => fields.error("objects", format_args!("a list is expected here, not {}", other.kind())),
         }
@@ -130,13 +125,11 @@ impl Object {
 fn excluded(fields: &mut Fields<'_>) -> Vec<&'static str> {
     let mut excluded = Vec::new();
     for found in fields.texts("exclude_watch_type").unwrap_or_default() {
-        match TYPES.iter().find(|(name, _)| *name == found.value) {
-            Some((_, kind)) => excluded.push(*kind),
-            None => {
-                let known: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
-                let message = format!("`{}` is none of {}", found.value, known.join(", "));
-                fields.problems().error(&found.place, found.path, message);
-            }
+        if let Some(kind) = TYPES.iter().find(|kind| **kind == found.value) {
+            excluded.push(*kind);
+        } else {
+            let message = format!("`{}` is none of {}", found.value, TYPES.join(", "));
+            fields.problems().error(&found.place, found.path, message);
         }
     }
     excluded

@@ -197,19 +197,16 @@ impl Follow {
     async fn read(&mut self) -> Result<(), Trouble> {
         let Phase::Stream { events, since, told } = &mut self.phase else { return Ok(()) };
         // The server ends it earlier. One whose connection is dead does not say so.
-        let event = match timeout(SILENCE_MAX, events.next()).await {
-            Ok(Some(event)) => event.map_err(|error| Trouble::of(&error, "watch"))?,
-            Ok(None) | Err(_) => {
-                let was_short = !*told && since.elapsed() < SHORT;
-                self.phase = Phase::Watch;
+        let Ok(Some(event)) = timeout(SILENCE_MAX, events.next()).await else {
+            let was_short = !*told && since.elapsed() < SHORT;
+            self.phase = Phase::Watch;
+            if was_short {
                 // A server that ends every watch at once is not to be asked a thousand times a second.
-                return if was_short {
-                    Err(Trouble::Passing("the server ended the watch at once".to_owned()))
-                } else {
-                    Ok(())
-                };
+                return Err(Trouble::Passing("the server ended the watch at once".to_owned()));
             }
+            return Ok(());
         };
+        let event = event.map_err(|error| Trouble::of(&error, "watch"))?;
         *told = true;
         let (kind, object) = match event {
             WatchEvent::Added(object) => ("ADDED", object),

@@ -45,7 +45,7 @@ impl Trouble {
             watcher::Error::InitialListFailed(error) => Self::of(error, "list"),
             watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => Self::of(error, "watch"),
             watcher::Error::WatchError(status) => Self::of_code(status.code, &status.message, "watch"),
-            other => Self::Passing(other.to_string()),
+            watcher::Error::NoResourceVersion => Self::Passing(error.to_string()),
         }
     }
 
@@ -57,6 +57,11 @@ impl Trouble {
             410 => Self::Expired,
             _ => Self::Passing(message.to_owned()),
         }
+    }
+
+    /// Whether the server has answered that there is nothing for us, rather than that it cannot tell now.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::Absent)
     }
 
     /// What is said of it, with the way out.
