@@ -247,13 +247,14 @@ mod logs {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_configured_version_that_is_forgotten_begins_with_what_changes() {
-        let Some(cluster) = testbed::cluster() else { return };
+        let Some(cluster) = Cluster::own() else { return };
         let namespace = cluster.namespace("forgotten");
         cluster.api().apply(&config_map(&namespace, "old", "1"));
-        // The server's own memory of changes begins when it starts.
+        // The server's memory of changes begins when it starts.
+        cluster.api().restart().unwrap();
         let section = json!({"objects": [
             {"name": "configmaps", "mode": "watch", "namespaces": [namespace], "resource_version": "1"}]});
-        let mut running = objects("admin", cluster, &section).await;
+        let mut running = objects("admin", &cluster, &section).await;
         let mut told = Vec::new();
         for count in 0..200 {
             cluster.api().apply(&config_map(&namespace, "new", &count.to_string()));
