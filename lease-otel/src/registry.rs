@@ -8,6 +8,10 @@ use crate::exporters::otlp_http::OtlpHttp;
 use crate::extensions::{HealthCheckFactory, KubernetesElectorFactory, MemoryElectorFactory};
 use crate::processors::batch::BatchKind;
 use crate::processors::memory_limiter::MemoryLimiter;
+use crate::receivers::k8s_cluster::K8sCluster;
+use crate::receivers::k8s_events::K8sEvents;
+use crate::receivers::k8sobjects::K8sObjects;
+use crate::receivers::kymastats::KymaStats;
 use crate::receivers::{CreatorFactory, DummyFactory};
 
 /// All kinds, one line each. `exec` is not among them: [it](crate::receivers::exec::ExecFactory) needs a keeper.
@@ -24,4 +28,8 @@ pub fn registry() -> Registry {
         .with_exporter(File)
         .with_exporter(OtlpGrpc)
         .with_exporter(OtlpHttp)
+        .with_receiver(K8sCluster)
+        .with_receiver(K8sEvents)
+        .with_receiver(K8sObjects)
+        .with_receiver(KymaStats)
 }
