@@ -331,6 +331,8 @@ fn wait_for(record: &LeaseRecord, timing: &Timing) -> Duration {
 /// object was deleted and made anew, or an older one restored.
 fn is_another_object(live: &LeaseRecord, found: &LeaseRecord) -> bool {
     found.is_untouched()
+        // No candidate takes away a mark.
+        || live.acquired.is_some() && found.acquired.is_none()
         || found.transitions < live.transitions
         || found.transitions == live.transitions && found.holder.is_some() && found.holder != live.holder
 }
