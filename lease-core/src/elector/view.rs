@@ -259,8 +259,9 @@ impl View {
                 let acquired = readable && before.is_some_and(|before| seen.record.transitions > before);
                 // Within one term nobody but a stranger lowers the duration, and the holder may not know.
                 let wait = if acquired || !self.live_seen { wait } else { wait.max(self.live_wait) };
-                if acquired && self.live_seen && !now.has_reached_both(self.wait_until) {
-                    // Whoever acquired may not have known of the one before, nor for how long that one holds.
+                if self.live_seen && wait < self.live_wait {
+                    // Whoever acquired with a shorter lease may not have known of the one before, nor for how long that
+                    // one holds.
                     self.vanished_until = self.vanished_until.latest(now + self.live_wait);
                 }
                 // The rest of the last wait is within this one, unless a stranger had raised the duration.

@@ -142,10 +142,12 @@ impl World<'_> {
                 // A release without marks is believed by whoever last saw a holder that leaves none.
                 let knows = knows && (!is_unmarked || is_marked(&seen.record));
                 // An older term's release is believed by whoever saw nothing that was stored since, and so is that of a term
-                // whose record was put back, by whoever saw nothing that was stored since that.
+                // whose record was put back, by whoever saw nothing that was stored since that, or whoever only knows of
+                // terms that count from a new beginning.
                 let latest = judged.revision_max;
-                let knows =
-                    knows && released_at.is_none_or(|revision| latest > revision && !self.store.was_put_back(latest));
+                let knows = knows
+                    && released_at.is_none_or(|revision| latest > revision && !self.store.was_put_back(latest))
+                    && released.is_none_or(|release| Some(release.transitions) <= judged.count_max);
                 knows && process.runs && !deceives && !hides
             })
             .collect();
