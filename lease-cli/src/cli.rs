@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::exit::{Code, Failure};
 use crate::logging::{self, Color, LogFormat};
-use crate::{advise, backend, delete, get, plot, run, simulate, watch};
+use crate::{advise, backend, collector, config, delete, get, plot, run, simulate, watch};
 
 /// Run a command on exactly one of many replicas, and look after the leases that decide which
 #[derive(Debug, Parser)]
@@ -58,6 +58,14 @@ pub(crate) enum Output {
 enum Command {
     /// Run a command for as long as this replica leads
     Run(Box<run::Arguments>),
+    /// Collect telemetry, each receiver on exactly one of many replicas
+    Collector(collector::Arguments),
+    /// Check the configuration of a collector, and tell everything that is wrong with it
+    Validate(config::Sources),
+    /// Show every kind of receiver, processor, exporter and extension
+    Components,
+    /// Show the configuration of a collector as one: merged, expanded and without its secrets
+    PrintConfig(config::PrintArguments),
     /// Show leases
     Get(get::Arguments),
     /// Show every change of leases, as it happens
@@ -73,9 +81,25 @@ enum Command {
     Delete(delete::Arguments),
 }
 
+/// The command line, where the commands that look at a file only do not show how a cluster is reached.
+fn command() -> clap::Command {
+    let mut command = Cli::command();
+    // Before that the global options are not there.
+    command.build();
+    ["validate", "components", "print-config"].into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |subcommand| {
+            subcommand.mut_args(|option| {
+                let is_hidden = option.get_help_heading() == Some(backend::CLUSTER);
+                option.hide(is_hidden)
+            })
+        })
+    })
+}
+
 /// The program.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too, on standard output.
@@ -106,6 +130,10 @@ fn execute(cli: Cli) -> Result<u8, Failure> {
     let done = runtime.block_on(async {
         match command {
             Command::Run(arguments) => run::run(*arguments, &global).await,
+            Command::Collector(arguments) => collector::collector(arguments, &global).await,
+            Command::Validate(sources) => config::validate(&sources, &global),
+            Command::Components => config::components(&global),
+            Command::PrintConfig(arguments) => config::print(&arguments, &global),
             Command::Get(arguments) => get::get(&arguments, &global).await.map(|()| 0),
             Command::Watch(arguments) => watch::watch(&arguments, &global).await,
             Command::Plot(arguments) => plot::plot(&arguments, &global).map(|()| 0),
@@ -121,13 +149,27 @@ fn execute(cli: Cli) -> Result<u8, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn only_commands_that_use_a_cluster_show_its_options() {
+        let help = |name: &str| {
+            let error = command().try_get_matches_from(["lease", name, "--help"]).expect_err("help is shown");
+            error.to_string()
+        };
+        for (name, shows) in
+            [("get", true), ("run", true), ("validate", false), ("components", false), ("print-config", false)]
+        {
+            assert_eq!(help(name).contains("--kubeconfig"), shows, "{name}");
+            assert!(help(name).contains("--output"), "{name}");
+        }
+        // They are understood all the same.
+        assert!(command().try_get_matches_from(["lease", "--namespace", "a", "components"]).is_ok());
     }
 
     #[test]

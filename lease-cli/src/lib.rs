@@ -5,6 +5,8 @@ mod backend;
 pub mod child;
 mod cli;
 mod clock;
+mod collector;
+mod config;
 mod delete;
 mod duration;
 mod exit;

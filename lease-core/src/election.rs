@@ -30,7 +30,7 @@ use futures_core::future::BoxFuture;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use self::callbacks::Callbacks;
+pub(crate) use self::callbacks::Callbacks;
 use self::driver::{Command, Driver, Lock};
 pub use self::report::{LastError, Status};
 use crate::clock::{Clock, SystemClock};
@@ -364,7 +364,7 @@ impl Drop for Election {
 }
 
 #[derive(Debug)]
-struct Panicked;
+pub(crate) struct Panicked;
 
 /// The phase of this process's renewals. Processes of one machine share its clock, so each draws its own.
 fn process_phase() -> Duration {

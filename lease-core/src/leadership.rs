@@ -92,6 +92,38 @@ impl Drop for Held {
     }
 }
 
+/// Whether a term still holds, for whoever must not hold it up: this does not count as work.
+///
+/// Data that was read in a term carries one, so that it can be dropped once the term is over.
+#[derive(Clone, Debug)]
+pub struct Validity {
+    shared: Arc<TermShared>,
+}
+
+impl Validity {
+    /// Whether the term still holds, as [`Leadership::check`] says.
+    ///
+    /// It stays so while the work drains, and ends with the release at the latest.
+    pub fn check(&self) -> Result<(), Lost> {
+        self.shared.check()
+    }
+
+    /// Which term it is.
+    pub fn term(&self) -> &Term {
+        &self.shared.term
+    }
+
+    /// Cancelled when the term is lost, for whoever waits with something that must not be done after that.
+    pub fn ended(&self) -> CancellationToken {
+        self.shared.ended.clone()
+    }
+
+    /// Whether it is of the very term that `other` is of: that of the same election, too.
+    pub fn is_same_term(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
 /// A leadership that does not count as work.
 #[derive(Debug)]
 pub(crate) struct WeakLeadership(Weak<Held>);
@@ -116,16 +148,12 @@ impl Leadership {
     ///
     /// Once it has failed it fails for ever. It stays true while the work drains gracefully.
     pub fn check(&self) -> Result<(), Lost> {
-        let shared = self.shared();
-        match shared.hold.check(shared.clock.instant()) {
-            Check::Holds => Ok(()),
-            Check::Over => Err(Lost { reason: shared.end_reason() }),
-            Check::JustExpired => {
-                shared.mark_ended(Reason::Expired);
-                shared.signals.send(Signal::ExpirySeen(shared.term.id));
-                Err(Lost { reason: shared.end_reason() })
-            }
-        }
+        self.shared().check()
+    }
+
+    /// What tells others whether the term still holds, without being a part of the work.
+    pub fn validity(&self) -> Validity {
+        Validity { shared: Arc::clone(&self.held.shared) }
     }
 
     /// [`check`](Leadership::check) as a yes or no.
@@ -211,6 +239,15 @@ impl Leadership {
         self.shared().signals.send(Signal::WorkEnded(self.shared().term.id));
     }
 
+    /// Gives the term up because the work cannot go on here: the other clones are told to drain, and the lease is
+    /// released once the last of them is gone, so that another candidate may try.
+    ///
+    /// This candidate contends again after two retry periods, and twice as long each time up to sixteen times that, until
+    /// a term has lasted two lease durations.
+    pub fn step_down(self) {
+        self.work_ended();
+    }
+
     /// Gives the term up: the other clones are told to drain, and the lease is released once the last
     /// of them is gone.
     pub async fn resign(self) -> Released {
@@ -241,6 +278,18 @@ impl TermShared {
 
     pub(crate) fn id(&self) -> TermId {
         self.term.id
+    }
+
+    fn check(&self) -> Result<(), Lost> {
+        match self.hold.check(self.clock.instant()) {
+            Check::Holds => Ok(()),
+            Check::Over => Err(Lost { reason: self.end_reason() }),
+            Check::JustExpired => {
+                self.mark_ended(Reason::Expired);
+                self.signals.send(Signal::ExpirySeen(self.term.id));
+                Err(Lost { reason: self.end_reason() })
+            }
+        }
     }
 
     pub(crate) fn extend(&self, valid_until: Instant, fence: Instant) {

@@ -28,7 +28,7 @@ pub use clock::{Clock, SystemClock, Timer};
 pub use election::*;
 pub use elector::*;
 pub use fence::*;
-pub use leadership::{Leadership, Lost, Released};
+pub use leadership::{Leadership, Lost, Released, Validity};
 pub use lock::*;
 pub use observe::*;
 pub use record::*;

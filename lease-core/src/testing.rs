@@ -1,4 +1,7 @@
-//! For tests of programs that lead: a clock that a test moves, and terms that a test grants and ends.
+//! For tests of programs that lead: a clock that a test moves, terms that a test grants and ends, and an election that
+//! calls back in such terms.
+
+mod scripted;
 
 use std::io;
 use std::pin::Pin;
@@ -13,6 +16,8 @@ use crate::elector::{Reason, Term, TermId, Won};
 use crate::leadership::{Leadership, Released, Signal, Signals, TermShared};
 use crate::record::FencingToken;
 use crate::time::{Instant, Timestamp};
+
+pub use self::scripted::ScriptedElection;
 
 /// The time of the tokio runtime: under `tokio::time::pause` it moves only when every task waits.
 ///
@@ -130,6 +135,18 @@ impl TermControl {
     /// Ends the term, as a loss does.
     pub fn lose(&self, why: Reason) {
         self.shared.mark_ended(why);
+    }
+
+    /// Waits until the work [steps down](Leadership::step_down) or resigns: true, and the test is to end the term. False when
+    /// the work has stopped without that.
+    pub async fn stepped_down(&mut self) -> bool {
+        match self.signals.recv().await {
+            Some(Signal::Drained(_)) | None => {
+                self.shared.close(Released::Released);
+                false
+            }
+            Some(_) => true,
+        }
     }
 
     /// Waits until every clone of the leadership is gone, that is, until the work has stopped.

@@ -19,6 +19,7 @@ mod error;
 mod lock;
 mod names;
 mod object;
+mod reader;
 mod watch;
 
 pub use access::{Access, AuthType};

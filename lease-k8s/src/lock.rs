@@ -62,6 +62,16 @@ impl K8sLock {
         Ok(Self(Arc::new(Inner { client: client.clone(), namespace, name })))
     }
 
+    /// Whether a Lease can have this name, which is a DNS subdomain.
+    pub fn check_name(name: &str) -> Result<(), K8sError> {
+        names::check_name(name)
+    }
+
+    /// Whether there can be a namespace of this name, which is a DNS label.
+    pub fn check_namespace(namespace: &str) -> Result<(), K8sError> {
+        names::check_namespace(namespace)
+    }
+
     /// A lock with a client of its own: see [`K8sClient::from_config`].
     pub fn from_config(config: kube::Config, namespace: &str, name: &str) -> Result<Self, K8sError> {
         Self::new(&K8sClient::from_config(config)?, namespace, name)

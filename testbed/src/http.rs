@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::http::{HeaderMap, Request};
+use ureq::http::{HeaderMap, Request, Response};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
 
@@ -128,7 +128,7 @@ impl Client {
     }
 }
 
-fn read(answer: ureq::http::Response<Body>) -> Result<Answer, ureq::Error> {
+fn read(answer: Response<Body>) -> Result<Answer, ureq::Error> {
     let (parts, mut body) = answer.into_parts();
     let bytes = body.read_to_vec()?;
     let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);

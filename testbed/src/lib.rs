@@ -14,6 +14,7 @@ pub mod build;
 mod cluster;
 pub mod http;
 pub mod judge;
+pub mod otlp;
 pub mod process;
 pub mod require;
 pub mod server;

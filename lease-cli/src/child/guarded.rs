@@ -116,7 +116,9 @@ impl Guarded {
     pub fn start(spec: &Spec, hold: Hold) -> io::Result<Self> {
         let (wire, theirs) = Wire::pair()?;
         let guardian = Pid::from_child(&guardian::spawn(spec, theirs)?);
-        wire.order(Order::Launch(hold), Some(io::stdin().as_fd()))?;
+        let own = io::stdin();
+        let stdin = spec.stdin.as_ref().map_or_else(|| own.as_fd(), |stdin| stdin.as_fd());
+        wire.order(Order::Launch(hold), Some(stdin))?;
         let readiness = std::os::unix::net::UnixDatagram::from(wire.as_fd().try_clone_to_owned()?);
         readiness.set_nonblocking(true)?;
         let readiness = UnixDatagram::from_std(readiness)?;

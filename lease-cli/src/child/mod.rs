@@ -34,6 +34,7 @@
 
 mod guarded;
 mod guardian;
+mod keeper;
 mod launcher;
 mod supervise;
 mod terminal;
@@ -41,12 +42,15 @@ mod tree;
 mod wire;
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use lease_core::Instant;
 use rustix::process::{Signal, WaitStatus};
 
 pub use guarded::{Breach, Event, Guarded, Reaper};
+pub use keeper::KEEPER;
 pub use supervise::{Cause, Change, Pace, Term, Verdict, supervise};
 
 /// The command to run, and how to stop it.
@@ -58,6 +62,8 @@ pub struct Spec {
     pub environment: Vec<(OsString, OsString)>,
     /// What asks it to stop; `SIGKILL` follows when it does not.
     pub stop_signal: Signal,
+    /// Its standard input; that of this process when none is given.
+    pub stdin: Option<Arc<OwnedFd>>,
 }
 
 /// How long the command may go on, as far as is known now.
@@ -121,6 +127,8 @@ pub fn stage(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> 
         guardian::main
     } else if name == LAUNCHER {
         launcher::main
+    } else if name == KEEPER {
+        keeper::main
     } else if name == terminal::STAGE {
         terminal::main
     } else {

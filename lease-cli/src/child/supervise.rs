@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lease_core::Instant;
 use rustix::io::Errno;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use super::{Breach, Event, Guarded, Hold, Reaper, Spec, Status};
@@ -20,6 +20,9 @@ pub trait Term {
 
     /// The next change of it. Safe to drop while waiting. After [`Change::Over`] it need not return.
     fn changed(&mut self) -> impl Future<Output = Change>;
+
+    /// The command runs, as this process.
+    fn running(&mut self, _pid: Pid) {}
 }
 
 /// What may happen to a term.
@@ -98,6 +101,9 @@ pub async fn supervise(
             biased;
             change = term.changed(), if !run.term_over => run.change(change),
             event = run.guarded.next(reaper) => {
+                if let Event::Running(pid) = event {
+                    term.running(pid);
+                }
                 if run.hear(event).await {
                     return Ok(run.verdict());
                 }

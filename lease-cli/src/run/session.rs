@@ -231,7 +231,12 @@ impl Session {
         if let Some(token) = leadership.token() {
             environment.push(("LEASE_TOKEN".into(), token.to_string().into()));
         }
-        Spec { command: self.arguments.command.clone(), environment, stop_signal: self.arguments.stop_signal }
+        Spec {
+            command: self.arguments.command.clone(),
+            environment,
+            stop_signal: self.arguments.stop_signal,
+            stdin: None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `lease run` with real processes on a real API server: whatever is killed or stopped, no two act at once.
 
+mod collectors;
 mod exits;
 mod faults;
 mod mixed;
@@ -55,6 +56,10 @@ const TESTS: &[(&str, fn())] = tests![
     faults::a_deleted_lease_ends_the_term_and_nobody_acts_too_early,
     faults::an_overwritten_holder_ends_the_term,
     faults::two_of_one_exact_identity_never_act_at_once,
+    collectors::a_collector_that_is_killed_is_taken_over_and_its_command_dies,
+    collectors::a_collector_that_was_stopped_sends_nothing_when_it_wakes,
+    collectors::a_collector_whose_lease_is_taken_sends_nothing_more,
+    collectors::a_collector_that_is_asked_to_end_hands_over_at_once,
     rights::a_slow_credential_plugin_keeps_the_lease,
     rights::three_verbs_on_one_name_suffice,
     rights::with_list_and_watch_a_release_is_taken_at_once,

@@ -1,6 +1,7 @@
 //! Real processes: what happens to a command, and to all that it started, when anything above it is
 //! killed, stopped or stuck. No cluster: the term follows a script.
 
+mod kept;
 mod roles;
 mod world;
 
@@ -10,6 +11,14 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::{Signal, kill_process};
 
+use kept::{
+    a_command_that_cannot_run_is_no_start, a_kept_command_is_asked_to_stop_when_the_term_drains,
+    a_kept_command_that_has_ended_runs_again_in_the_same_term,
+    a_kept_tree_dies_when_its_work_is_dropped_and_the_term_is_kept_until_then,
+    a_kept_tree_dies_with_a_killed_collector, a_kept_tree_dies_with_a_killed_keeper,
+    a_lost_term_ends_a_kept_tree_with_its_daemons_before_the_term_is_let_go,
+    what_a_kept_command_writes_becomes_log_records,
+};
 use roles::{Script, now};
 use world::{World, alive, wait_for, zombies_under};
 
@@ -53,6 +62,14 @@ const TESTS: &[(&str, fn())] = tests![
     orphans_are_reaped,
     the_command_has_the_keyboard,
     an_interrupt_from_the_keyboard_is_meant_for_all,
+    a_lost_term_ends_a_kept_tree_with_its_daemons_before_the_term_is_let_go,
+    a_kept_command_is_asked_to_stop_when_the_term_drains,
+    a_kept_tree_dies_when_its_work_is_dropped_and_the_term_is_kept_until_then,
+    a_command_that_cannot_run_is_no_start,
+    what_a_kept_command_writes_becomes_log_records,
+    a_kept_command_that_has_ended_runs_again_in_the_same_term,
+    a_kept_tree_dies_with_a_killed_collector,
+    a_kept_tree_dies_with_a_killed_keeper,
 ];
 
 fn the_command_s_own_end_is_reported() {

@@ -26,6 +26,7 @@ pub(crate) fn play() -> Option<ExitCode> {
     Some(match role.as_str() {
         "supervisor" => supervisor(arguments),
         "session" => session(&arguments),
+        "collector" => crate::kept::collector(Path::new(&arguments[0])),
         "actor" => actor(Path::new(&arguments[0]), arguments[1].to_str().expect("a kind of actor")),
         other => panic!("no such role: {other}"),
     })
@@ -98,6 +99,7 @@ fn supervisor(mut arguments: Vec<OsString>) -> ExitCode {
         command,
         environment: vec![("LEASE_TEST_TOKEN".into(), "42".into()), (ROLE.into(), "actor".into())],
         stop_signal: Signal::TERM,
+        stdin: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let verdict = runtime.block_on(async {

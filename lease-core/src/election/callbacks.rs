@@ -12,13 +12,13 @@ use crate::leadership::{Leadership, WeakLeadership};
 
 /// The registered pairs. They stay registered over terms.
 #[derive(Default)]
-pub(super) struct Callbacks {
+pub(crate) struct Callbacks {
     pairs: Mutex<Vec<(BoxedStart, BoxedStop)>>,
     registered: watch::Sender<usize>,
 }
 
 impl Callbacks {
-    pub(super) fn register<S, E, SF, EF>(&self, start: S, stop: E)
+    pub(crate) fn register<S, E, SF, EF>(&self, start: S, stop: E)
     where
         S: Fn(Leadership) -> SF + Send + Sync + 'static,
         SF: Future<Output = ()> + Send + 'static,
@@ -41,7 +41,7 @@ impl Callbacks {
     ///
     /// A start that panics ends the term, and no other is called in it. Whatever panics, every pair that
     /// was started is stopped.
-    pub(super) async fn run_term(&self, weak: &WeakLeadership, draining: &CancellationToken) -> Result<(), Panicked> {
+    pub(crate) async fn run_term(&self, weak: &WeakLeadership, draining: &CancellationToken) -> Result<(), Panicked> {
         let mut registered = self.registered.subscribe();
         let mut work: Option<Leadership> = None;
         let mut started = 0;

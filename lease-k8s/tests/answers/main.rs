@@ -5,6 +5,7 @@
 
 mod bad_records;
 mod credentials;
+mod reader;
 mod rows;
 mod scripted;
 mod watches;

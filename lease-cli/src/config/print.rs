@@ -1,0 +1,47 @@
+//! `lease print-config`.
+
+use clap::ValueEnum;
+use lease_otel::config::{Mode, Printed};
+
+use super::{Sources, no_names, warn, wrong};
+use crate::cli::{Global, Output};
+use crate::collector::registry;
+use crate::exit::Failure;
+use crate::show;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    sources: Sources,
+    /// Whether secrets are shown
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    mode: Secrets,
+}
+
+/// Whether secrets are shown.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Secrets {
+    /// [REDACTED] takes the place of each
+    #[default]
+    Redacted,
+    /// They are shown
+    Unredacted,
+}
+
+/// Shows the configuration as one: merged, expanded and checked.
+pub(crate) fn print(arguments: &Arguments, global: &Global) -> Result<u8, Failure> {
+    let output = match global.output {
+        Output::Table | Output::Yaml => Output::Yaml,
+        Output::Json => Output::Json,
+        Output::Name => return Err(no_names("print-config")),
+    };
+    let resolved = arguments.sources.resolve();
+    let root = resolved.root.clone();
+    let loaded = resolved.configure(&registry()).map_err(|problems| wrong(&problems))?;
+    warn(&loaded.warnings);
+    let mode = match arguments.mode {
+        Secrets::Redacted => Mode::Redacted,
+        Secrets::Unredacted => Mode::Unredacted,
+    };
+    show::print(&show::document(&Printed::new(&root, mode), output)?).map(|()| 0)
+}

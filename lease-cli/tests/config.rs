@@ -1,0 +1,158 @@
+//! `lease validate`, `components` and `print-config` as processes: everything that is wrong at once with its place, and no
+//! secret that was not asked for.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+const GOOD: &str = "
+extensions: {memory_leader_elector: }
+receivers:
+  dummy: {interval: '${INTERVAL:-5s}', k8s_leader_elector: memory_leader_elector}
+exporters:
+  debug: ${file:debug.yaml}
+  otlp: {endpoint: 'localhost:4317', headers: {x-key: '${env:KEY}'}}
+service:
+  extensions: [memory_leader_elector]
+  pipelines: {metrics: {receivers: [dummy], exporters: [debug]}}
+";
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(TempDir::new().expect("a directory"));
+        place.write("good.yaml", GOOD);
+        place.write("debug.yaml", "verbosity: basic\n");
+        place
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.path().join(name), text).expect("written");
+    }
+
+    /// The exit code and both streams.
+    fn lease(&self, arguments: &[&str]) -> (i32, String, String) {
+        let mut lease = Command::new(env!("CARGO_BIN_EXE_lease"));
+        lease.env_clear().env("HOME", self.0.path()).env("KEY", "hunter2");
+        lease.current_dir(self.0.path()).stdin(Stdio::null()).args(arguments);
+        let output = lease.output().expect("lease starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (output.status.code().expect("it ends by itself"), text(output.stdout), text(output.stderr))
+    }
+}
+
+const CONFIGURATION: i32 = 78;
+const USAGE: i32 = 64;
+
+const BAD: &str = "receivers:
+  dumy: {}
+  dummy: {intervall: 5s}
+exporters: {debug: }
+service: {pipelines: {metrics: {receivers: [dummy], exporters: [debug]}}}
+";
+
+#[test]
+fn everything_that_is_wrong_is_listed_with_its_place() {
+    let place = Place::new();
+    place.write("bad.yaml", BAD);
+    let (code, out, said) =
+        place.lease(&["validate", "--config", "bad.yaml", "--set", "exporters.debug.verbosity=${NOBODY}"]);
+    assert_eq!((code, out.as_str()), (CONFIGURATION, ""), "{said}");
+    let errors: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
+    assert_eq!(
+        errors,
+        [
+            "bad.yaml:2:3: receivers.dumy: unknown kind of receiver `dumy`; did you mean `dummy`?",
+            "bad.yaml:3:11: receivers.dummy.intervall: unknown key; did you mean `interval`?",
+            "--set exporters.debug.verbosity: exporters.debug.verbosity: the variable `NOBODY` is not set; set it, or give a \
+             default: ${env:NOBODY:-DEFAULT}",
+        ]
+    );
+    for arguments in [["collector", "--config", "bad.yaml"], ["print-config", "--config", "bad.yaml"]] {
+        let (code, out, said) = place.lease(&arguments);
+        assert_eq!((code, out.as_str(), said.matches("error: bad.yaml:").count()), (CONFIGURATION, "", 2), "{said}");
+    }
+}
+
+#[test]
+fn programs_read_what_is_wrong() {
+    let place = Place::new();
+    place.write("bad.yaml", BAD);
+    let (code, out, said) = place.lease(&["validate", "--config", "bad.yaml", "-o", "json"]);
+    assert_eq!((code, said.as_str()), (CONFIGURATION, ""));
+    let verdict: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
+    let key = serde_json::json!({
+        "source": "bad.yaml", "line": 3, "column": 11, "path": "receivers.dummy.intervall",
+        "message": "unknown key; did you mean `interval`?",
+    });
+    assert_eq!((&verdict["valid"], &verdict["errors"][1]), (&false.into(), &key), "{out}");
+    let (code, out, _) = place.lease(&["validate", "--config", "good.yaml", "-o", "json"]);
+    let verdict: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
+    assert_eq!((code, &verdict["valid"], &verdict["errors"]), (0, &true.into(), &serde_json::json!([])), "{out}");
+    let warning = "is in no pipeline, so it does not run";
+    assert_eq!(verdict["warnings"][0]["message"], warning, "{out}");
+}
+
+#[test]
+fn what_is_good_is_counted_and_what_is_doubtful_is_told_apart() {
+    let (code, out, said) = Place::new().lease(&["validate", "--config", "good.yaml"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(out, "valid: 1 pipeline, 1 receiver, 0 processors, 1 exporter, 1 extension\n");
+    assert!(said.contains("good.yaml:7:3: exporters.otlp: is in no pipeline, so it does not run"), "{said}");
+    assert!(!said.contains("error:"), "{said}");
+}
+
+#[test]
+fn the_configuration_is_shown_as_one_and_without_its_secrets() {
+    let place = Place::new();
+    let set = ["--set", "exporters.debug={verbosity: detailed}"];
+    let (code, out, said) = place.lease(&[&["print-config", "--config", "good.yaml"][..], &set].concat());
+    assert_eq!(code, 0, "{said}");
+    for part in ["interval: 5s", "verbosity: detailed", "x-key: \"[REDACTED]\"", "endpoint: localhost:4317"] {
+        assert!(out.replace('\'', "\"").contains(part), "{part}: {out}");
+    }
+    assert!(!out.contains("hunter2") && !said.contains("hunter2"), "{out}{said}");
+    let (_, out, _) = place.lease(&["print-config", "--config", "good.yaml", "--mode", "unredacted", "-o", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
+    assert_eq!(shown["exporters"]["otlp"]["headers"]["x-key"], "hunter2");
+    assert_eq!(shown["exporters"]["debug"]["verbosity"], "basic");
+    // What is shown loads as it is.
+    let (_, out, _) = place.lease(&["print-config", "--config", "good.yaml", "--mode", "unredacted"]);
+    place.write("shown.yaml", &out);
+    let (_, again, _) = place.lease(&["print-config", "--config", "shown.yaml", "--mode", "unredacted"]);
+    assert_eq!(again, out);
+}
+
+#[test]
+fn every_kind_of_component_is_shown() {
+    let place = Place::new();
+    let (code, out, _) = place.lease(&["components"]);
+    assert_eq!(code, 0);
+    let row = |kind: &str| out.lines().find(|line| line.contains(kind)).unwrap_or_else(|| panic!("no {kind}: {out}"));
+    assert!(row("k8s_leader_elector").starts_with("extension "), "{out}");
+    assert!(row("otlp_grpc").contains("otlp"), "{out}");
+    let (_, names, _) = place.lease(&["components", "-o", "name"]);
+    assert_eq!(names.lines().count() + 1, out.lines().count());
+    let (_, json, _) = place.lease(&["components", "-o", "json"]);
+    let rows: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    assert_eq!(rows.as_array().map(Vec::len), Some(names.lines().count()));
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_refused() {
+    let place = Place::new();
+    for (arguments, says) in [
+        (&["validate"][..], "--config <URI>"),
+        (&["validate", "--config", "https://example.com/a"], "`https:` is no place to read from"),
+        (&["validate", "--config", "good.yaml", "--set", "a"], "KEY.KEY=VALUE is expected"),
+        (&["validate", "--config", "good.yaml", "-o", "name"], "validate has no names to show"),
+        (&["print-config", "--config", "good.yaml", "-o", "name"], "print-config has no names to show"),
+        (&["print-config", "--config", "good.yaml", "--mode", "secret"], "redacted, unredacted"),
+    ] {
+        let (code, out, said) = place.lease(arguments);
+        assert_eq!((code, out.as_str()), (USAGE, ""), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{says}: {said}");
+    }
+}

@@ -1,0 +1,259 @@
+//! Reads the keys of one section, and notes everything that is wrong with it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use lease_core::Pretty;
+
+use super::problems::{Problems, nearest};
+use super::tree::{Key, Located, Node, Place, Value};
+
+/// The keys of one section of a configuration.
+///
+/// Each is asked for once; what is missing gives none, and what is wrong is noted and gives none too. At the end
+/// [`finish`](Fields::finish) notes the keys that nobody has asked for.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    place: Place,
+    path: String,
+    entries: &'a [(Key, Node)],
+    asked: Vec<&'static str>,
+    problems: &'a mut Problems,
+}
+
+impl<'a> Fields<'a> {
+    /// The keys of a section; one that is empty has none, and anything but a map is noted.
+    pub fn new(section: &'a Node, path: impl Into<String>, problems: &'a mut Problems) -> Self {
+        let path = path.into();
+        let entries = match &section.value {
+            Value::Map(entries) => entries.as_slice(),
+            Value::Null => &[],
+            other => {
+                problems.error(
+                    &section.place,
+                    path.clone(),
+                    format_args!("a map is expected here, not {}", other.kind()),
+                );
+                &[]
+            }
+        };
+        Self { place: section.place.clone(), path, entries, asked: Vec::new(), problems }
+    }
+
+    /// Where the section begins.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The keys that lead to it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path of a key of it.
+    pub fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Everything in it, asked for or not: for a section whose keys are names.
+    pub fn all(&mut self) -> &'a [(Key, Node)] {
+        self.asked.push("*");
+        self.entries
+    }
+
+    /// The node of a key.
+    pub fn node(&mut self, key: &'static str) -> Option<&'a Node> {
+        self.asked.push(key);
+        self.entries.iter().find(|(found, _)| found.name == key).map(|(_, node)| node)
+    }
+
+    /// The keys of the section below a key, if it is there.
+    pub fn section(&mut self, key: &'static str) -> Option<Fields<'_>> {
+        let path = self.path_of(key);
+        let node = self.node(key)?;
+        Some(Fields::new(node, path, self.problems))
+    }
+
+    /// Where problems are noted, for what is beyond the methods here.
+    pub fn problems(&mut self) -> &mut Problems {
+        self.problems
+    }
+
+    /// Notes an error at a key, or at the section where it is missing.
+    pub fn error(&mut self, key: &str, message: impl fmt::Display) {
+        let found = self.entries.iter().find(|(found, _)| found.name == key);
+        let place = found.map_or(&self.place, |(found, _)| &found.place).clone();
+        let path = self.path_of(key);
+        self.problems.error(&place, path, message);
+    }
+
+    fn expected(&mut self, key: &str, what: &str, found: &Node) {
+        let path = self.path_of(key);
+        self.problems.error(&found.place, path, format_args!("{what} is expected here, not {}", found.value.kind()));
+    }
+
+    /// A text. Numbers and truth values are taken as they are written.
+    pub fn text(&mut self, key: &'static str) -> Option<Located<String>> {
+        let node = self.node(key)?;
+        let Some(value) = node.text() else {
+            if node.value != Value::Null {
+                self.expected(key, "a text", node);
+            }
+            return None;
+        };
+        Some(Located { value, place: node.place.clone(), path: self.path_of(key) })
+    }
+
+    /// A text that is read as something else, whose error is the message.
+    pub fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, key: &'static str) -> Option<Located<T>> {
+        let Located { value, place, path } = self.text(key)?;
+        match value.parse() {
+            Ok(value) => Some(Located { value, place, path }),
+            Err(error) => {
+                self.problems.error(&place, path, error);
+                None
+            }
+        }
+    }
+
+    /// A truth value.
+    pub fn truth(&mut self, key: &'static str) -> Option<bool> {
+        let node = self.node(key)?;
+        match node.value {
+            Value::Bool(value) => Some(value),
+            Value::Null => None,
+            _ => {
+                self.expected(key, "true or false", node);
+                None
+            }
+        }
+    }
+
+    /// A whole number from `least` to `most`.
+    pub fn count(&mut self, key: &'static str, least: u64, most: u64) -> Option<u64> {
+        let node = self.node(key)?;
+        match node.value {
+            Value::Int(value) => {
+                if let Ok(value) = u64::try_from(value)
+                    && (least..=most).contains(&value)
+                {
+                    return Some(value);
+                }
+                let path = self.path_of(key);
+                self.problems.error(&node.place, path, format_args!("{value} is not between {least} and {most}"));
+                None
+            }
+            Value::Null => None,
+            _ => {
+                self.expected(key, "a whole number", node);
+                None
+            }
+        }
+    }
+
+    /// A duration as Go writes it: `1m30s`, `500ms`.
+    pub fn duration(&mut self, key: &'static str) -> Option<Located<Duration>> {
+        let node = self.node(key)?;
+        let path = self.path_of(key);
+        let text = match &node.value {
+            Value::String(text) => text,
+            Value::Int(0) => return Some(Located { value: Duration::ZERO, place: node.place.clone(), path }),
+            Value::Null => return None,
+            Value::Int(number) => {
+                let message = format!("`{number}` has no unit; write `{number}s` for seconds, or 500ms, 1m30s");
+                self.problems.error(&node.place, path, message);
+                return None;
+            }
+            _ => {
+                self.expected(key, "a duration such as 500ms or 1m30s", node);
+                return None;
+            }
+        };
+        match text.parse() {
+            Ok(Pretty(value)) => Some(Located { value, place: node.place.clone(), path }),
+            Err(error) => {
+                self.problems.error(&node.place, path, error);
+                None
+            }
+        }
+    }
+
+    /// A list of texts; one text alone is a list of one.
+    pub fn texts(&mut self, key: &'static str) -> Option<Vec<Located<String>>> {
+        let node = self.node(key)?;
+        let path = self.path_of(key);
+        let items = match &node.value {
+            Value::List(items) => items.as_slice(),
+            Value::String(_) => std::slice::from_ref(node),
+            Value::Null => return None,
+            _ => {
+                self.expected(key, "a list of texts", node);
+                return None;
+            }
+        };
+        let mut texts = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            if let Some(value) = item.text() {
+                texts.push(Located { value, place: item.place.clone(), path });
+            } else {
+                let message = format!("a text is expected here, not {}", item.value.kind());
+                self.problems.error(&item.place, path, message);
+            }
+        }
+        Some(texts)
+    }
+
+    /// One of these words.
+    pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        let found = self.text(key)?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == found.value) {
+            return Some(*value);
+        }
+        let list: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        self.problems.error(&found.place, found.path, format_args!("`{}` is none of {}", found.value, list.join(", ")));
+        None
+    }
+
+    /// Keys that the reference knows and this does not do: each is accepted with a warning.
+    pub fn accepted(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            if let Some((found, _)) = self.entries.iter().find(|(found, _)| found.name == *key) {
+                let path = self.path_of(key);
+                self.problems.warning(&found.place, path, "has no effect here; the OpenTelemetry Collector knows it");
+            }
+            self.asked.push(key);
+        }
+    }
+
+    /// Notes the keys that nobody has asked for.
+    pub fn finish(self) {
+        if self.asked.contains(&"*") {
+            return;
+        }
+        // A key before it of which nothing is below: it may be that what belongs there has lost its indentation.
+        let mut above = None;
+        for (key, node) in self.entries {
+            if self.asked.contains(&key.name.as_str()) {
+                above = (node.value == Value::Null).then_some(key);
+                continue;
+            }
+            let path = if self.path.is_empty() { key.name.clone() } else { format!("{}.{}", self.path, key.name) };
+            let mut message = if let Some(near) = nearest(&key.name, self.asked.iter().copied()) {
+                format!("unknown key; did you mean `{near}`?")
+            } else {
+                let mut known = self.asked.clone();
+                known.sort_unstable();
+                known.dedup();
+                format!("unknown key; known here: {}", known.join(", "))
+            };
+            if let Some(above) = above.filter(|above| above.place.source == key.place.source) {
+                let line = above.place.line;
+                let name = &above.name;
+                message = format!("{message}; if it belongs to `{name}` of line {line}, which is empty, indent it");
+            }
+            self.problems.error(&key.place, path, message);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A configuration as it is shown: without its secrets, unless they are asked for.
+
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+
+use super::tree::{Key, Node, Value};
+
+/// Whether secrets are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// `[REDACTED]` takes the place of each.
+    #[default]
+    Redacted,
+    /// They are.
+    Unredacted,
+}
+
+/// A tree to be serialized, as YAML or JSON.
+///
+/// What it says can be loaded again: each `$` that would begin a `${...}` is doubled.
+#[derive(Clone, Copy)]
+pub struct Printed<'a> {
+    node: &'a Node,
+    mode: Mode,
+    /// How many keys lead to it. The first two are a section and a name, which say nothing about what is secret.
+    depth: usize,
+    /// Whether it stands below a key of which everything is secret.
+    is_secret: bool,
+}
+
+impl<'a> Printed<'a> {
+    /// The tree, shown in this mode.
+    pub fn new(node: &'a Node, mode: Mode) -> Self {
+        Self { node, mode, depth: 0, is_secret: false }
+    }
+
+    fn below(self, key: &Key, node: &'a Node) -> Self {
+        let is_secret = self.is_secret || self.depth >= 2 && is_secret(&key.name);
+        Self { node, depth: self.depth + 1, is_secret, ..self }
+    }
+}
+
+impl std::fmt::Debug for Printed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Printed").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Printed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_hidden = self.is_secret && self.mode == Mode::Redacted;
+        match &self.node.value {
+            Value::Null => serializer.serialize_unit(),
+            Value::List(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                for node in items {
+                    list.serialize_element(&Self { node, ..*self })?;
+                }
+                list.end()
+            }
+            Value::Map(entries) => {
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                for (key, node) in entries {
+                    map.serialize_entry(&key.name, &self.below(key, node))?;
+                }
+                map.end()
+            }
+            _ if is_hidden => serializer.serialize_str(REDACTED),
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::Int(value) => serializer.serialize_i64(*value),
+            Value::Float(value) => serializer.serialize_f64(*value),
+            Value::String(text) if self.mode == Mode::Redacted => {
+                serializer.serialize_str(&escaped(&without_login(text)))
+            }
+            Value::String(text) => serializer.serialize_str(&escaped(text)),
+        }
+    }
+}
+
+/// What the OpenTelemetry Collector shows in the place of a secret.
+const REDACTED: &str = "[REDACTED]";
+
+/// Words that make a key's value secret, whatever else is in the key.
+const SECRET: [&str; 9] =
+    ["password", "passwd", "secret", "token", "apikey", "credential", "authorization", "cookie", "privatekey"];
+
+/// Keys all of whose values are secret: `key_pem` is a key itself, and what is in `headers` and `env` is anybody's guess.
+const SECRET_WHOLE: [&str; 5] = ["headers", "env", "environment", "keypem", "bearer"];
+
+fn is_secret(key: &str) -> bool {
+    let key: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    // A path is none.
+    let is_path = ["file", "path", "dir"].iter().any(|end| key.ends_with(end));
+    !is_path && (SECRET_WHOLE.contains(&key.as_str()) || SECRET.iter().any(|word| key.contains(word)))
+}
+
+/// A URL without the name and password in it.
+fn without_login(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://{REDACTED}{}", &rest[at..]),
+        None => text.to_owned(),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    if text.contains("${") || text.contains("$$") { text.replace('$', "$$") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! The exporters: where telemetry leaves the collector.
+
+mod connect;
+mod counters;
+pub mod debug;
+pub mod file;
+mod go;
+mod json;
+mod otlp;
+pub mod otlp_grpc;
+pub mod otlp_http;
+mod queue;
+#[cfg(test)]
+pub(crate) mod recorded;
+mod retry;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod tls;

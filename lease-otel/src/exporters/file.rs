@@ -1,0 +1,315 @@
+//! The exporter `file`: a line of OTLP as JSON for each batch, or protobuf messages with their length before them.
+
+mod rotation;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use lease_core::Pretty;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use self::rotation::Rotation;
+use self::writer::{Chunk, Output};
+use super::counters::Counters;
+use super::json;
+use super::otlp::encode_request;
+use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, Refused, StartError, Work};
+use crate::config::{ComponentId, Fields};
+use crate::data::{Batch, Signal};
+
+/// The kind `file`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct File;
+
+impl ExporterFactory for File {
+    fn kind(&self) -> Kind {
+        Kind {
+            name: "file",
+            aliases: &[],
+            summary: "Writes telemetry to a file, as lines of JSON or as protobuf",
+            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+        }
+    }
+
+    fn configure(&self, fields: &mut Fields<'_>) -> Box<dyn Exporter> {
+        let path = fields.text("path").map(|path| path.value).filter(|path| !path.is_empty());
+        if path.is_none() {
+            fields.error("path", "is missing: the file to write to");
+        }
+        let rotation = Rotation::read(fields);
+        let append = fields.truth("append").unwrap_or_default();
+        if append && rotation.is_some() {
+            fields.error("append", "is not for files that are rotated: they are always appended to");
+        }
+        let interval = fields.duration("flush_interval").map_or(Duration::ZERO, |found| found.value);
+        let settings = Settings {
+            path: path.unwrap_or_default().into(),
+            append,
+            rotation,
+            proto: fields.word("format", &[("json", false), ("proto", true)]).unwrap_or_default(),
+            flush_interval: if interval.is_zero() { FLUSH_INTERVAL } else { interval },
+            directory: directory(fields),
+        };
+        if let Some(compression) = fields.text("compression").filter(|text| !text.value.is_empty()) {
+            if compression.value == "zstd" {
+                let message = "`zstd` is not built in: the file is written without compression";
+                fields.problems().warning(&compression.place, compression.path, message);
+            } else {
+                fields.error("compression", format_args!("`{}` is not zstd", compression.value));
+            }
+        }
+        fields.accepted(&["encoding", "group_by"]);
+        Box::new(settings)
+    }
+}
+
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The permissions of the directories that are made, if any are.
+fn directory(fields: &mut Fields<'_>) -> Option<u32> {
+    let create = fields.truth("create_directory").unwrap_or_default();
+    let Some(text) = fields.text("directory_permissions").filter(|text| !text.value.is_empty()) else {
+        return create.then_some(0o755);
+    };
+    if !create {
+        fields.error("directory_permissions", "is for create_directory: true only");
+        return None;
+    }
+    match u32::from_str_radix(&text.value, 8) {
+        Ok(mode) if mode <= 0o777 => Some(mode),
+        _ => {
+            let message = format!("`{}` is not of the form \"0755\"", text.value);
+            fields.error("directory_permissions", message);
+            None
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    path: PathBuf,
+    append: bool,
+    rotation: Option<Rotation>,
+    proto: bool,
+    flush_interval: Duration,
+    /// Permissions for directories that are missing; none if those are not to be made.
+    directory: Option<u32>,
+}
+
+#[async_trait]
+impl Exporter for Settings {
+    async fn start(
+        &self,
+        id: &ComponentId,
+        stop: CancellationToken,
+        telemetry: Arc<dyn Meter>,
+    ) -> Result<(Arc<dyn Consumer>, Option<Work>), StartError> {
+        let output = Output::open(&self.path, self.append, self.rotation.clone(), self.directory)
+            .map_err(|error| format!("`{}` cannot be written to: {error}", self.path.display()))?;
+        let file = Arc::new(Writing::new(self.proto, Counters::new(id, telemetry), output, stop));
+        let work = Arc::clone(&file).write(self.flush_interval).boxed();
+        Ok((file, Some(work)))
+    }
+}
+
+/// More than this is not kept back when the file cannot be written to.
+const PENDING_MAX: usize = 8 << 20;
+
+/// As soon as there is this much, it is written.
+const WRITE_AT: usize = 64 << 10;
+
+#[derive(Debug)]
+struct Writing {
+    proto: bool,
+    counters: Counters,
+    state: Mutex<State>,
+    /// Locked while it is written, which a slow disk may make long.
+    output: Arc<Mutex<Output>>,
+    wake: Notify,
+    /// How many batches were written or dropped, of all that were ever taken in.
+    written: watch::Sender<u64>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pending: Vec<Chunk>,
+    bytes: usize,
+    taken_in: u64,
+    closed: bool,
+    /// What was wrong when a batch was last written.
+    trouble: Option<String>,
+    told: Option<Instant>,
+}
+
+impl Writing {
+    fn new(proto: bool, counters: Counters, output: Output, stop: CancellationToken) -> Self {
+        Self {
+            proto,
+            counters,
+            state: Mutex::default(),
+            output: Arc::new(Mutex::new(output)),
+            wake: Notify::new(),
+            written: watch::Sender::new(0),
+            stop,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn write(self: Arc<Self>, interval: Duration) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = self.wake.notified() => {}
+                () = self.stop.cancelled() => break,
+            }
+            self.write_out().await;
+            if self.state().trouble.is_some() {
+                // Who wakes this cannot make a full disk emptier.
+                tokio::select! {
+                    () = tokio::time::sleep(interval) => {}
+                    () = self.stop.cancelled() => break,
+                }
+            }
+        }
+        self.state().closed = true;
+        self.write_out().await;
+        let rest = std::mem::take(&mut self.state().pending);
+        let lost = rest.len();
+        for chunk in rest {
+            self.counters.send_failed(chunk.signal, chunk.items);
+        }
+        if lost > 0 {
+            let id = self.counters.id();
+            tracing::error!(exporter = %id, batches = lost, "dropped: the collector stops, and the file takes nothing");
+        }
+        self.count_written(u64::try_from(lost).unwrap_or(u64::MAX));
+    }
+
+    fn count_written(&self, batches: u64) {
+        self.written.send_modify(|count| *count += batches);
+    }
+
+    /// Writes what is pending, away from the threads of the runtime; what cannot be written stays so.
+    async fn write_out(&self) {
+        let chunks = {
+            let mut state = self.state();
+            state.bytes = 0;
+            std::mem::take(&mut state.pending)
+        };
+        if chunks.is_empty() {
+            return;
+        }
+        let output = Arc::clone(&self.output);
+        let done = tokio::task::spawn_blocking(move || {
+            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut chunks = chunks;
+            let outcome = output.write(&mut chunks);
+            (outcome, chunks)
+        });
+        let Ok((outcome, rest)) = done.await else { return };
+        for (signal, items) in &outcome.written {
+            self.counters.sent(*signal, *items);
+        }
+        {
+            let mut state = self.state();
+            // Before what has come in since.
+            state.bytes += rest.iter().map(Chunk::len).sum::<usize>();
+            let since = std::mem::replace(&mut state.pending, rest);
+            state.pending.extend(since);
+        }
+        self.tell(outcome.error);
+        self.count_written(u64::try_from(outcome.written.len()).unwrap_or(u64::MAX));
+    }
+
+    fn tell(&self, error: Option<io::Error>) {
+        const TELL_EVERY: Duration = Duration::from_secs(10);
+        let mut state = self.state();
+        let id = self.counters.id();
+        match error {
+            Some(error) => {
+                let message = error.to_string();
+                let now = Instant::now();
+                if state.told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY) {
+                    state.told = Some(now);
+                    let kept = Pretty(TELL_EVERY);
+                    tracing::error!(
+                        exporter = %id, kept_bytes = state.bytes, told_every = %kept,
+                        "the file cannot be written to: {message}; it is tried again, and {PENDING_MAX} bytes are kept"
+                    );
+                }
+                state.trouble = Some(message);
+            }
+            None if state.trouble.take().is_some() => {
+                state.told = None;
+                tracing::info!(exporter = %id, "the file can be written to again");
+            }
+            None => {}
+        }
+    }
+}
+
+#[async_trait]
+impl Consumer for Writing {
+    async fn consume(&self, batch: Batch) -> Result<(), Refused> {
+        batch.check()?;
+        let signal = batch.telemetry.signal();
+        let items = u64::try_from(batch.telemetry.len()).unwrap_or(u64::MAX);
+        let bytes = if self.proto {
+            let message = encode_request(batch.telemetry);
+            let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+            [length.to_be_bytes().as_slice(), message.as_ref()].concat()
+        } else {
+            let mut line = json::encode(&batch.telemetry);
+            line.push('\n');
+            line.into_bytes()
+        };
+        let size = {
+            let mut state = self.state();
+            if state.closed {
+                drop(state);
+                self.counters.enqueue_failed(signal, items);
+                return Err(Refused::Closed);
+            }
+            let size = state.bytes.saturating_add(bytes.len());
+            // One batch is always taken in, however large.
+            if size > PENDING_MAX && !state.pending.is_empty() {
+                drop(state);
+                self.counters.enqueue_failed(signal, items);
+                let (size, capacity) = (size as u64, PENDING_MAX as u64);
+                return Err(Refused::Full { exporter: self.counters.id().clone(), size, capacity });
+            }
+            state.bytes = size;
+            state.taken_in += 1;
+            state.pending.push(Chunk::new(bytes, signal, items));
+            size
+        };
+        if size >= WRITE_AT {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn flush(&self, deadline: std::time::Instant) {
+        let mut written = self.written.subscribe();
+        let taken_in = self.state().taken_in;
+        self.wake.notify_one();
+        tokio::select! {
+            _ = written.wait_for(|written| *written >= taken_in) => {}
+            () = sleep_until(deadline.into()) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

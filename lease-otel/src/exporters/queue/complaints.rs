@@ -1,0 +1,104 @@
+//! What an exporter says about an endpoint that does not take what it is sent: at once, and then now and again.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lease_core::Pretty;
+use tokio::time::Instant;
+
+use super::Request;
+use crate::config::ComponentId;
+
+/// One kind of trouble is told this often.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// The troubles of one exporter.
+#[derive(Debug)]
+pub(super) struct Complaints {
+    id: ComponentId,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failing: Trouble,
+    dropped: Trouble,
+    full: Trouble,
+    partial: Trouble,
+}
+
+/// When one kind was told last, and what has come since.
+#[derive(Debug, Default)]
+struct Trouble {
+    told: Option<Instant>,
+    times: u64,
+    items: u64,
+}
+
+impl Trouble {
+    /// Counts; gives how often and how many items since it was told last, if it is to be told now.
+    fn note(&mut self, items: u64) -> Option<(u64, u64)> {
+        self.times += 1;
+        self.items += items;
+        let now = Instant::now();
+        if self.told.is_some_and(|told| now.duration_since(told) < INTERVAL) {
+            return None;
+        }
+        self.told = Some(now);
+        Some((std::mem::take(&mut self.times), std::mem::take(&mut self.items)))
+    }
+}
+
+impl Complaints {
+    pub(super) fn new(id: &ComponentId) -> Self {
+        Self { id: id.clone(), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tries_again(&self, message: &str, wait: Duration) {
+        if let Some((failures, _)) = self.state().failing.note(0) {
+            let retry_in = Pretty(wait);
+            tracing::warn!(exporter = %self.id, failures, %retry_in, "nothing was sent: {message}");
+        }
+    }
+
+    pub(super) fn taken(&self) {
+        let mut state = self.state();
+        if state.failing.told.take().is_some() {
+            let failures = std::mem::take(&mut state.failing.times);
+            drop(state);
+            tracing::info!(exporter = %self.id, failures, "the endpoint takes what it is sent again");
+        }
+    }
+
+    pub(super) fn dropped(&self, request: &Request, message: &str) {
+        if let Some((requests, items)) = self.state().dropped.note(request.items) {
+            let signal = request.signal;
+            tracing::error!(exporter = %self.id, %signal, requests, items, "dropped: {message}");
+        }
+    }
+
+    pub(super) fn queue_full(&self, request: &Request, size: u64, capacity: u64) {
+        if let Some((requests, items)) = self.state().full.note(request.items) {
+            let signal = request.signal;
+            tracing::error!(
+                exporter = %self.id, %signal, requests, items, size, capacity,
+                "dropped: the queue is full; the endpoint is slower than what comes in, or takes nothing. \
+                 Raise sending_queue.queue_size, or set sending_queue.block_on_overflow to hold the receivers up"
+            );
+        }
+    }
+
+    pub(super) fn partial(&self, request: &Request, rejected: u64, message: &str) {
+        if let Some((requests, items)) = self.state().partial.note(rejected) {
+            let signal = request.signal;
+            tracing::warn!(
+                exporter = %self.id, %signal, requests, rejected = items,
+                "the endpoint took a part of what it was sent: {message}"
+            );
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The keys of both exporters.
+
+use super::*;
+use crate::test_kit::problems;
+
+fn errors(kind: &str, entries: &[(&str, &str)]) -> Vec<String> {
+    problems(entries, |fields| drop(registry().exporter(kind).unwrap().configure(fields)))
+}
+
+#[test]
+fn an_endpoint_of_grpc_is_a_host_and_a_port() {
+    for good in ["localhost:4317", "http://localhost:4317", "https://otel.example:443", "dns:///host:1", "[::1]:4317"] {
+        assert_eq!(errors("otlp", &[("endpoint", good)]), [] as [&str; 0], "{good}");
+    }
+    let bad = [
+        ("localhost", "endpoint: `localhost` has no port; OTLP over gRPC is usually at localhost:4317"),
+        (
+            "http://host:4318/v1/metrics",
+            "endpoint: `http://host:4318/v1/metrics` has a path, which gRPC does not: write `host:4318`, or use the \
+             exporter otlp_http",
+        ),
+        ("unix:///run/x.sock", "endpoint: `unix:///run/x.sock` is not of the form HOST:PORT"),
+    ];
+    for (endpoint, message) in bad {
+        assert_eq!(errors("otlp", &[("endpoint", endpoint)]), [message]);
+    }
+    assert_eq!(errors("otlp_grpc", &[]), ["endpoint: is missing: where to send to, as `HOST:4317`"]);
+}
+
+#[test]
+fn an_endpoint_of_http_is_a_url() {
+    assert_eq!(errors("otlphttp", &[("endpoint", "https://host/otlp/")]), [] as [&str; 0]);
+    assert_eq!(errors("otlphttp", &[("logs_endpoint", "http://host:4318/x")]), [] as [&str; 0]);
+    assert_eq!(errors("otlp_http", &[]).len(), 1);
+    for bad in ["localhost:4318", "ftp://host", "/v1/metrics"] {
+        let told = errors("otlphttp", &[("endpoint", bad)]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("with http:// or https://"), "{told:?}");
+    }
+}
+
+#[test]
+fn what_the_reference_knows_is_accepted_with_a_warning_and_what_it_refuses_is_refused() {
+    let entries = [("endpoint", "host:1"), ("wait_for_ready", "true"), ("sending_queue.batch.min_size", "5")];
+    let ((), noted) = configured(&entries, |fields| drop(registry().exporter("otlp").unwrap().configure(fields)));
+    assert_eq!(noted.errors, []);
+    let paths: Vec<&str> = noted.warnings.iter().map(|warning| warning.path.as_str()).collect();
+    assert_eq!(paths, ["sending_queue.batch", "wait_for_ready"]);
+    let wrong = [
+        ("sending_queue.queue_size", "0"),
+        ("sending_queue.num_consumers", "0"),
+        ("sending_queue.sizer", "lines"),
+        ("retry_on_failure.randomization_factor", "1.5"),
+        ("retry_on_failure.multiplier", "-1"),
+        ("retry_on_failure.max_elapsed_time", "1s"),
+        ("compression", "br"),
+        ("tls.cert_file", "x.pem"),
+        ("tls.max_version", "1.1"),
+        ("tls.ca", "x.pem"),
+    ];
+    for (key, value) in wrong {
+        let told = errors("otlp", &[("endpoint", "host:1"), (key, value)]);
+        assert!(!told.is_empty() && told.iter().all(|error| error.starts_with(key)), "{key}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn headers_are_sent_and_never_shown() {
+    let sink = Sink::start();
+    let (logs, _guard) = Logs::keep();
+    let entries = [("headers.Authorization", "Bearer hush"), ("headers.x-tenant", "7")];
+    for exporter in both(&sink, &entries).await {
+        assert!(!format!("{:?}", exporter.consumer).contains("hush"));
+        exporter.offer(1).await.unwrap();
+        exporter.flush().await;
+        exporter.end().await;
+    }
+    for request in sink.received() {
+        assert_eq!((request.header("authorization"), request.header("x-tenant")), (Some("Bearer hush"), Some("7")));
+    }
+    let registry = registry();
+    let all = [entries.as_slice(), &[("endpoint", "host:1"), ("tls.key_pem", "hush"), ("tls.cert_pem", "x")]].concat();
+    let (exporter, _) = configured(&all, |fields| registry.exporter("otlp").unwrap().configure(fields));
+    let shown = format!("{exporter:?}");
+    assert!(shown.contains("x-tenant") && !shown.contains("hush"), "{shown}");
+    assert!(!logs.text().contains("hush"));
+    let wrong = errors("otlp", &[("endpoint", "host:1"), ("headers.bad name", "hush"), ("headers.k", "hush\n")]);
+    assert_eq!(wrong.len(), 2);
+    assert!(!wrong.concat().contains("hush"), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn requests_are_compressed_unless_that_is_off() {
+    let sink = Sink::start();
+    for (index, compression) in ["gzip", "none"].into_iter().enumerate() {
+        for exporter in both(&sink, &[("compression", compression)]).await {
+            exporter.offer(50).await.unwrap();
+            exporter.flush().await;
+            exporter.end().await;
+        }
+        let gzip: Vec<bool> = sink.received()[2 * index..].iter().map(|request| request.gzip).collect();
+        assert_eq!(gzip, [compression == "gzip"; 2]);
+    }
+    assert_eq!(sink.items_taken(), 200);
+}
+
+#[tokio::test]
+async fn a_signal_may_have_an_address_of_its_own() {
+    let sink = Sink::start();
+    let metrics = format!("http://{}/v1/metrics", sink.http());
+    let exporter = Running::start("otlphttp", &[("metrics_endpoint", &metrics), ("encoding", "json")]).await;
+    exporter.offer(3).await.unwrap();
+    exporter.flush().await;
+    let [request] = sink.received().try_into().unwrap();
+    assert_eq!((request.protocol, request.telemetry.items()), (Protocol::HttpJson, 3));
+    let [_, logs, _] = recorded::all();
+    exporter.consumer.consume(Batch { telemetry: logs.telemetry, term: None }).await.unwrap();
+    exporter.flush().await;
+    assert_eq!(exporter.tally.count("otelcol_exporter_send_failed_log_records"), 4, "there is no address for logs");
+}

@@ -1,0 +1,243 @@
+//! The section `tls` of an exporter: whom it trusts, and who it is.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+
+use crate::component::StartError;
+use crate::config::Fields;
+
+/// The section `tls`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TlsSettings {
+    /// No TLS, unless the endpoint or a certificate authority asks for it.
+    pub(crate) insecure: bool,
+    insecure_skip_verify: bool,
+    include_system_cas: bool,
+    ca: Option<Pem>,
+    cert: Option<Pem>,
+    key: Option<Pem>,
+    /// The name that the certificate must have, instead of the host of the endpoint.
+    pub(crate) server_name: Option<String>,
+    versions: Versions,
+}
+
+/// Something in PEM form: a file, or the text itself, which may be a secret.
+#[derive(Clone)]
+enum Pem {
+    File(PathBuf),
+    Text(String),
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Text(_) => f.write_str("Text"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Versions {
+    #[default]
+    All,
+    Only12,
+    Only13,
+}
+
+/// A PEM file cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum PemError {
+    #[error("tls.{key}: `{}` cannot be read: {source}", path.display())]
+    Read { key: &'static str, path: PathBuf, source: io::Error },
+    #[error("tls.{key} holds no {what} in PEM form")]
+    Empty { key: &'static str, what: &'static str },
+    #[error("tls.{key} is not in PEM form: {reason}")]
+    Form { key: &'static str, reason: String },
+}
+
+impl TlsSettings {
+    /// Reads the section of an exporter, which may be missing.
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Self {
+        let Some(mut section) = fields.section("tls") else { return Self::default() };
+        let mut pem = |file: &'static str, text: &'static str| {
+            let path = section.text(file).filter(|path| !path.value.is_empty());
+            let inline = section.text(text).filter(|text| !text.value.is_empty());
+            match (path, inline) {
+                (Some(_), Some(_)) => {
+                    section.error(text, format_args!("give `{file}` or `{text}`, not both"));
+                    None
+                }
+                (Some(path), None) => Some(Pem::File(path.value.into())),
+                (None, inline) => inline.map(|text| Pem::Text(text.value)),
+            }
+        };
+        let ca = pem("ca_file", "ca_pem");
+        let cert = pem("cert_file", "cert_pem");
+        let key = pem("key_file", "key_pem");
+        if cert.is_some() != key.is_some() {
+            let (there, missing) = if cert.is_some() { ("cert_file", "key_file") } else { ("key_file", "cert_file") };
+            section.error(there, format_args!("a client certificate needs its key: `{missing}` is missing"));
+        }
+        let settings = Self {
+            insecure: section.truth("insecure").unwrap_or_default(),
+            insecure_skip_verify: section.truth("insecure_skip_verify").unwrap_or_default(),
+            include_system_cas: section.truth("include_system_ca_certs_pool").unwrap_or_default(),
+            ca,
+            cert,
+            key,
+            server_name: section.text("server_name_override").map(|name| name.value).filter(|name| !name.is_empty()),
+            versions: versions(&mut section),
+        };
+        section.accepted(&["cipher_suites", "reload_interval", "curve_preferences", "tpm"]);
+        section.finish();
+        settings
+    }
+
+    /// Whether connections without TLS are what is asked for, by the rule of the reference.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.insecure && self.ca.is_none()
+    }
+
+    /// Reads the files, and says what is wrong with them. The protocol is what TLS is to carry, as ALPN names it.
+    pub(crate) fn load(&self, protocol: &str) -> Result<Arc<ClientConfig>, StartError> {
+        let provider = Arc::new(ring::default_provider());
+        let versions: &[&SupportedProtocolVersion] = match self.versions {
+            Versions::All => rustls::ALL_VERSIONS,
+            Versions::Only12 => &[&rustls::version::TLS12],
+            Versions::Only13 => &[&rustls::version::TLS13],
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
+        let builder = if self.insecure_skip_verify {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer { provider }))
+        } else {
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider).build()?;
+            builder.with_webpki_verifier(verifier)
+        };
+        let mut config = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                let chain = certificates(cert, "cert_file")?;
+                let key = private_key(key)?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| format!("tls.cert_file and tls.key_file do not go together: {error}"))?
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    fn roots(&self) -> Result<RootCertStore, StartError> {
+        let mut roots = RootCertStore::empty();
+        if let Some(ca) = &self.ca {
+            for certificate in certificates(ca, "ca_file")? {
+                roots.add(certificate).map_err(|error| format!("tls.ca_file: {error}"))?;
+            }
+        }
+        if self.ca.is_none() || self.include_system_cas {
+            // Single certificates of a system that cannot be read are no reason to do without all others.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        if roots.is_empty() {
+            return Err("this system has no certificate authorities; give one with tls.ca_file, \
+                        or set tls.insecure: true for an endpoint without TLS"
+                .into());
+        }
+        Ok(roots)
+    }
+}
+
+fn versions(section: &mut Fields<'_>) -> Versions {
+    let words = [("1.0", 10), ("1.1", 11), ("1.2", 12), ("1.3", 13)];
+    let least = section.word("min_version", &words).unwrap_or(12);
+    let most = section.word("max_version", &words).unwrap_or(13);
+    match (least, most) {
+        (13, 13) => Versions::Only13,
+        (..=12, 12) => Versions::Only12,
+        (..=12, 13) => Versions::All,
+        (_, most) => {
+            let message = if most < 12 { "TLS below 1.2 is not spoken here" } else { "it is below `min_version`" };
+            section.error("max_version", message);
+            Versions::All
+        }
+    }
+}
+
+impl Pem {
+    fn read(&self, key: &'static str) -> Result<Vec<u8>, PemError> {
+        match self {
+            Self::File(path) => {
+                std::fs::read(path).map_err(|source| PemError::Read { key, path: Path::to_path_buf(path), source })
+            }
+            Self::Text(text) => Ok(text.clone().into_bytes()),
+        }
+    }
+}
+
+fn certificates(pem: &Pem, key: &'static str) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let bytes = pem.read(key)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let found = found.map_err(|error| PemError::Form { key, reason: error.to_string() })?;
+    if found.is_empty() { Err(PemError::Empty { key, what: "certificate" }) } else { Ok(found) }
+}
+
+fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, PemError> {
+    let key = "key_file";
+    let bytes = pem.read(key)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => PemError::Empty { key, what: "private key" },
+        // What it says of the text could be a part of the key.
+        _ => PemError::Form { key, reason: "no private key can be read from it".to_owned() },
+    })
+}
+
+/// Takes any certificate: what `insecure_skip_verify` asks for.
+#[derive(Debug)]
+struct AnyServer {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,90 @@
+//! What every elector is configured with: durations, a name for this replica, and when it begins to contend.
+
+use lease_core::{Constraints, HolderIdentity, Setting, Timing, TimingError, TimingFault, WayOut};
+
+use crate::config::Fields;
+
+/// This replica as a candidate.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) timing: Timing,
+    /// Its name, to which a random part is added at each start.
+    pub(crate) name: String,
+    pub(crate) start_when: StartWhen,
+}
+
+/// From when on an elector contends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StartWhen {
+    /// When data can flow: who leads collects.
+    #[default]
+    Ready,
+    /// At its start, as the reference does.
+    Immediately,
+}
+
+/// The three durations. None when they do not go together, which is noted.
+pub(crate) fn timing(fields: &mut Fields<'_>, constraints: Constraints) -> Option<Timing> {
+    let default = Timing::default();
+    let lease = fields.duration("lease_duration").map_or(default.lease_duration(), |found| found.value);
+    let renew = fields.duration("renew_deadline").map_or(default.renew_deadline(), |found| found.value);
+    let retry = fields.duration("retry_period").map_or(default.retry_period(), |found| found.value);
+    match Timing::builder(lease, renew, retry).constraints(constraints).build() {
+        Ok(timing) => Some(timing),
+        Err(error) => {
+            fields.error(key(&error), &error);
+            None
+        }
+    }
+}
+
+/// The key at which a refusal is told: the duration that is wrong, or the first that could be changed.
+fn key(error: &TimingError) -> &'static str {
+    let setting = match (error.fault(), error.ways_out().first()) {
+        (TimingFault::TooShort { what, .. } | TimingFault::TooLong { what, .. }, _) => *what,
+        (TimingFault::NotWholeSeconds { .. }, _) => Setting::LeaseDuration,
+        (TimingFault::RetryBelowTick { .. }, _) => Setting::RetryPeriod,
+        (_, Some(WayOut::AtLeast(setting, _) | WayOut::AtMost(setting, _) | WayOut::Exactly(setting, _))) => *setting,
+        _ => Setting::RenewDeadline,
+    };
+    match setting {
+        Setting::LeaseDuration => "lease_duration",
+        Setting::RetryPeriod => "retry_period",
+        _ => "renew_deadline",
+    }
+}
+
+/// All of a candidate.
+pub(crate) fn candidate(fields: &mut Fields<'_>, constraints: Constraints) -> Option<Candidate> {
+    let timing = timing(fields, constraints);
+    let name = name(fields);
+    let start_when = fields
+        .word("start_when", &[("ready", StartWhen::Ready), ("immediately", StartWhen::Immediately)])
+        .unwrap_or_default();
+    Some(Candidate { timing: timing?, name: name?, start_when })
+}
+
+/// The name of this replica: as configured, or from the environment, or the host's.
+fn name(fields: &mut Fields<'_>) -> Option<String> {
+    let name = fields.text("identity").map_or_else(default_name, |found| found.value);
+    // What makes it unique is added at each start; here only whether it can be a name at all.
+    match HolderIdentity::unique(&name) {
+        Ok(_) if !name.is_empty() => Some(name),
+        Ok(_) => {
+            fields.error("identity", "a name is missing; leave the key out for the name of the pod or the host");
+            None
+        }
+        Err(error) => {
+            fields.error("identity", error);
+            None
+        }
+    }
+}
+
+fn default_name() -> String {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    variable("LEASE_HOLDER_ID").or_else(|| variable("POD_NAME")).unwrap_or_else(|| {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        host.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    })
+}

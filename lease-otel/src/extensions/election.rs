@@ -1,0 +1,159 @@
+//! An elector that runs: an election behind the contract of receivers, and its metrics.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use lease_core::{Builder, Election, Instant, Notice, Observation, Observer, Purpose, Released};
+
+use super::candidate::StartWhen;
+use crate::component::{Meter, RunningExtension, StartError};
+use crate::config::ComponentId;
+use crate::elector::{LeaderElector, Start, Stop};
+use crate::telemetry::names;
+
+/// What an elector is called in its metrics.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) lease: String,
+    pub(super) namespace: String,
+    pub(super) backend: &'static str,
+}
+
+/// An elector that contends, or is about to.
+#[derive(Debug)]
+pub(super) struct RunningElector {
+    id: ComponentId,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State(Mutex<Phase>);
+
+#[derive(Debug)]
+enum Phase {
+    /// It contends once the pipelines are ready.
+    Waiting(Box<Builder>),
+    Running(Election),
+    Ended,
+}
+
+impl RunningElector {
+    /// Must be called within a runtime.
+    pub(super) fn start(
+        id: &ComponentId,
+        election: Builder,
+        named: Named,
+        start_when: StartWhen,
+        telemetry: Arc<dyn Meter>,
+    ) -> Result<Self, StartError> {
+        let metrics = Metrics { named, telemetry, led: Mutex::new(false) };
+        metrics.leads(false);
+        let election = election.observer(metrics);
+        let phase = match start_when {
+            StartWhen::Ready => Phase::Waiting(Box::new(election)),
+            StartWhen::Immediately => Phase::Running(election.start()?),
+        };
+        Ok(Self { id: id.clone(), state: Arc::new(State(Mutex::new(phase))) })
+    }
+}
+
+impl State {
+    fn change<R>(&self, change: impl FnOnce(Phase) -> (Phase, R)) -> R {
+        let mut phase = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (next, result) = change(std::mem::replace(&mut *phase, Phase::Ended));
+        *phase = next;
+        result
+    }
+}
+
+impl LeaderElector for State {
+    fn set_callbacks(&self, start: Start, stop: Stop) {
+        self.change(|phase| match phase {
+            Phase::Waiting(election) => (Phase::Waiting(Box::new(election.on_term(start, stop))), ()),
+            Phase::Running(election) => {
+                election.on_term(start, stop);
+                (Phase::Running(election), ())
+            }
+            Phase::Ended => (Phase::Ended, ()),
+        });
+    }
+}
+
+#[async_trait]
+impl RunningExtension for RunningElector {
+    fn elector(&self) -> Option<Arc<dyn LeaderElector>> {
+        Some(Arc::clone(&self.state) as Arc<dyn LeaderElector>)
+    }
+
+    fn ready(&self) {
+        let failed = self.state.change(|phase| match phase {
+            Phase::Waiting(election) => match election.start() {
+                Ok(election) => (Phase::Running(election), None),
+                Err(error) => (Phase::Ended, Some(error)),
+            },
+            other => (other, None),
+        });
+        if let Some(error) = failed {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(elector = %self.id, error, "this replica cannot contend, and is no candidate");
+        }
+    }
+
+    async fn shutdown(self: Box<Self>) {
+        let election = self.state.change(|phase| match phase {
+            Phase::Running(election) => (Phase::Ended, Some(election)),
+            _ => (Phase::Ended, None),
+        });
+        let Some(election) = election else { return };
+        if election.shutdown().await == Released::NotReleased {
+            tracing::warn!(elector = %self.id, "the lease was not released; another replica takes it when it has run out");
+        }
+    }
+}
+
+/// Counts what an election does.
+#[derive(Debug)]
+struct Metrics {
+    named: Named,
+    telemetry: Arc<dyn Meter>,
+    led: Mutex<bool>,
+}
+
+impl Metrics {
+    fn leads(&self, leads: bool) {
+        *self.led.lock().unwrap_or_else(PoisonError::into_inner) = leads;
+        let value = if leads { 1.0 } else { 0.0 };
+        self.telemetry.set_labelled(names::MASTER_STATUS, &[("name", &self.named.lease)], value);
+        self.telemetry.set_labelled(names::IS_LEADER, &self.labels(), value);
+    }
+
+    fn labels(&self) -> [(&'static str, &str); 3] {
+        let Named { lease, namespace, backend } = &self.named;
+        [("lease", lease), ("namespace", namespace), ("backend", backend)]
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&self, _at: Instant, what: Observation<'_>) {
+        match what {
+            Observation::Notice(Notice::Started(_)) => {
+                self.leads(true);
+                self.telemetry.add_labelled(names::ACQUISITIONS, &self.labels(), 1);
+            }
+            Observation::Notice(Notice::MustStop { why, .. }) => {
+                self.leads(false);
+                let [lease, namespace, backend] = self.labels();
+                let labels = [lease, namespace, backend, ("reason", why.as_str())];
+                self.telemetry.add_labelled(names::LOSSES, &labels, 1);
+            }
+            Observation::Notice(Notice::Stopped { .. }) => self.leads(false),
+            // While it leads it writes what it knows; where that is not enough it has to read.
+            Observation::Request { purpose: Purpose::Read, .. }
+                if *self.led.lock().unwrap_or_else(PoisonError::into_inner) =>
+            {
+                self.telemetry.add_labelled(names::SLOW_PATH, &[("name", &self.named.lease)], 1);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The elector `memory_leader_elector`: a lease that only this process knows, for tests and demonstrations.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use lease_core::{Constraints, HolderIdentity, LeaderElection};
+use lease_memory::MemoryStore;
+
+use super::candidate::{Candidate, candidate};
+use super::election::{Named, RunningElector};
+use crate::component::{Extension, ExtensionFactory, Kind, Meter, RunningExtension, StartError};
+use crate::config::{ComponentId, Fields};
+
+/// The kind `memory_leader_elector`. It excludes nobody outside of this process.
+///
+/// | key | default | meaning |
+/// |---|---|---|
+/// | `lease_name` | `default` | the lease |
+/// | `store` | `default` | the store that has it: one of each name in a process |
+///
+/// And the durations, `identity` and `start_when` of `k8s_leader_elector`; here durations need not be whole seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryElectorFactory;
+
+impl ExtensionFactory for MemoryElectorFactory {
+    fn kind(&self) -> Kind {
+        Kind {
+            name: "memory_leader_elector",
+            aliases: &[],
+            summary: "leads where it holds a lease of this process; for tests and demonstrations",
+            signals: &[],
+        }
+    }
+
+    fn configure(&self, fields: &mut Fields<'_>) -> Box<dyn Extension> {
+        let name = named(fields, "lease_name");
+        let store = named(fields, "store");
+        Box::new(Memory { name, store, candidate: candidate(fields, Constraints::FINE) })
+    }
+}
+
+fn named(fields: &mut Fields<'_>, key: &'static str) -> String {
+    let found = fields.text(key).map_or_else(|| "default".to_owned(), |found| found.value);
+    if found.is_empty() {
+        fields.error(key, "a name is missing; leave the key out for `default`");
+    }
+    found
+}
+
+/// The store of this name, the same for the whole process.
+pub(crate) fn store(name: &str) -> MemoryStore {
+    static STORES: LazyLock<Mutex<HashMap<String, MemoryStore>>> = LazyLock::new(Mutex::default);
+    let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
+    stores.entry(name.to_owned()).or_default().clone()
+}
+
+#[derive(Debug)]
+struct Memory {
+    name: String,
+    store: String,
+    /// None where the configuration is wrong, and nothing is started.
+    candidate: Option<Candidate>,
+}
+
+#[async_trait]
+impl Extension for Memory {
+    async fn start(
+        &self,
+        id: &ComponentId,
+        telemetry: Arc<dyn Meter>,
+    ) -> Result<Box<dyn RunningExtension>, StartError> {
+        let Some(candidate) = &self.candidate else { return Err("its configuration is wrong".into()) };
+        let lock = store(&self.store).lock(self.name.as_str());
+        let identity = HolderIdentity::unique(&candidate.name)?;
+        let election = LeaderElection::watched(lock, identity).timing(candidate.timing);
+        let named = Named { lease: self.name.clone(), namespace: self.store.clone(), backend: "memory" };
+        Ok(Box::new(RunningElector::start(id, election, named, candidate.start_when, telemetry)?))
+    }
+
+    fn is_elector(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::{Problems, parse};
+    use crate::telemetry::Telemetry;
+
+    async fn started(text: &str) -> Box<dyn RunningExtension> {
+        let mut problems = Problems::default();
+        let node = parse(&"test".into(), text, &mut problems).expect("it is YAML");
+        let mut fields = Fields::new(&node, "", &mut problems);
+        let extension = MemoryElectorFactory.configure(&mut fields);
+        fields.finish();
+        assert!(problems.errors.is_empty(), "{problems:?}");
+        let id = "memory_leader_elector".parse().expect("a name");
+        extension.start(&id, Arc::new(Telemetry::new())).await.expect("it starts")
+    }
+
+    /// Says when a term begins.
+    fn listen(elector: &dyn RunningExtension) -> mpsc::UnboundedReceiver<()> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        elector.elector().expect("it is one").set_callbacks(
+            Box::new(move |_| {
+                sender.send(()).expect("the test listens");
+                Box::pin(async {})
+            }),
+            Box::new(|| Box::pin(async {})),
+        );
+        receiver
+    }
+
+    const FAST: &str = "lease_duration: 900ms, renew_deadline: 600ms, retry_period: 100ms";
+
+    #[tokio::test]
+    async fn it_contends_when_the_pipelines_are_ready() {
+        let elector = started(&format!("{{store: ready, {FAST}}}")).await;
+        let mut terms = listen(&*elector);
+        // An election would have asked after one retry period.
+        let waited = tokio::time::timeout(Duration::from_millis(300), terms.recv()).await;
+        assert!(waited.is_err() && store("ready").revision() == 0, "nobody asked for the lease");
+        elector.ready();
+        terms.recv().await.expect("it leads");
+        elector.shutdown().await;
+        let left = store("ready").read("default").expect("there is a record");
+        assert_eq!(left.record.holder, None, "it was released");
+    }
+
+    #[tokio::test]
+    async fn it_contends_at_once_where_it_is_told_to() {
+        let elector = started(&format!("{{store: immediately, identity: me, start_when: immediately, {FAST}}}")).await;
+        let mut early = listen(&*elector);
+        early.recv().await.expect("it leads");
+        let holder =
+            store("immediately").read("default").and_then(|seen| seen.record.holder).expect("somebody holds it");
+        assert!(holder.as_str().starts_with("me") && holder.as_str() != "me", "a random part is added: {holder}");
+        let mut late = listen(&*elector);
+        late.recv().await.expect("who registers while it leads is started at once");
+        elector.shutdown().await;
+    }
+}

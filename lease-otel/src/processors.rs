@@ -1,0 +1,4 @@
+//! The processors: what stands between receivers and exporters.
+
+pub mod batch;
+pub mod memory_limiter;

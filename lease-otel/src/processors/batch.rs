@@ -1,0 +1,287 @@
+//! The processor `batch`: many small batches become few large ones.
+
+mod split;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use lease_core::Validity;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::component::{Consumer, Kind, Meter, Processor, ProcessorFactory, Refused, Work};
+use crate::config::{ComponentId, Fields};
+use crate::data::{Batch, Signal, Telemetry};
+
+/// The kind `batch`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BatchKind;
+
+impl ProcessorFactory for BatchKind {
+    fn kind(&self) -> Kind {
+        Kind {
+            name: "batch",
+            aliases: &[],
+            summary: "Puts telemetry together into larger batches",
+            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+        }
+    }
+
+    fn configure(&self, fields: &mut Fields<'_>) -> Box<dyn Processor> {
+        let mut size = |key, default| {
+            let size = fields.count(key, 0, u32::MAX.into()).unwrap_or(default);
+            usize::try_from(size).unwrap_or(usize::MAX)
+        };
+        let settings = Settings {
+            send_batch_size: size("send_batch_size", 8192),
+            send_batch_max_size: size("send_batch_max_size", 0),
+            timeout: fields.duration("timeout").map_or(Duration::from_millis(200), |found| found.value),
+        };
+        let (most, least) = (settings.send_batch_max_size, settings.send_batch_size);
+        if most > 0 && most < least {
+            let message = format!("{most} is less than send_batch_size, which is {least}: write 0, or {least} or more");
+            fields.error("send_batch_max_size", message);
+        }
+        let keys = fields.texts("metadata_keys").unwrap_or_default();
+        for (index, key) in keys.iter().enumerate() {
+            if keys[..index].iter().any(|other| other.value.eq_ignore_ascii_case(&key.value)) {
+                let message = format!("`{}` is there twice; case does not count", key.value);
+                fields.problems().error(&key.place, key.path.clone(), message);
+            }
+        }
+        fields.accepted(&["metadata_keys", "metadata_cardinality_limit"]);
+        Box::new(settings)
+    }
+}
+
+/// The keys of the section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Settings {
+    /// From this many points, records or spans on a batch is handed on.
+    send_batch_size: usize,
+    /// No batch that is handed on has more; zero is no bound.
+    send_batch_max_size: usize,
+    /// By then it is handed on, however small.
+    timeout: Duration,
+}
+
+impl Settings {
+    /// Whether anything is kept back.
+    fn waits(&self) -> bool {
+        !self.timeout.is_zero() && self.send_batch_size > 0
+    }
+}
+
+/// What waits to be taken in holds its receiver up.
+const INBOX: usize = 4;
+
+impl Processor for Settings {
+    fn start(
+        &self,
+        id: &ComponentId,
+        next: Arc<dyn Consumer>,
+        stop: CancellationToken,
+        telemetry: Arc<dyn Meter>,
+    ) -> (Arc<dyn Consumer>, Option<Work>) {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let inlet = Inlet { sender, next: Arc::clone(&next) };
+        let batcher =
+            Batcher { settings: self.clone(), id: id.clone(), next, telemetry, open: Vec::new(), inbox, stop };
+        (Arc::new(inlet), Some(batcher.run().boxed()))
+    }
+}
+
+#[derive(Debug)]
+enum Message {
+    Batch(Batch),
+    /// Everything that came before is handed on, and then the sender is dropped.
+    Flush(oneshot::Sender<()>),
+}
+
+/// The consumer in front of the task.
+#[derive(Debug)]
+struct Inlet {
+    sender: mpsc::Sender<Message>,
+    next: Arc<dyn Consumer>,
+}
+
+#[async_trait]
+impl Consumer for Inlet {
+    async fn consume(&self, batch: Batch) -> Result<(), Refused> {
+        batch.check()?;
+        self.sender.send(Message::Batch(batch)).await.map_err(|_| Refused::Closed)
+    }
+
+    async fn flush(&self, deadline: std::time::Instant) {
+        let (done, flushed) = oneshot::channel();
+        let hand_on = async {
+            if self.sender.send(Message::Flush(done)).await.is_ok() {
+                // It is dropped when everything has been handed on, also when the task ends.
+                let _ = flushed.await;
+            }
+        };
+        if timeout_at(deadline.into(), hand_on).await.is_ok() {
+            // Not by the task, which other receivers wait for meanwhile.
+            self.next.flush(deadline).await;
+        }
+    }
+}
+
+/// What is being put together for one term.
+#[derive(Debug)]
+struct Open {
+    term: Option<Validity>,
+    telemetry: Telemetry,
+    items: usize,
+    due: Instant,
+}
+
+impl Open {
+    /// Batches of different terms are kept apart: one term can be lost while another holds.
+    fn is_for(&self, batch: &Batch) -> bool {
+        let same_term = match (&self.term, &batch.term) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.is_same_term(b),
+            _ => false,
+        };
+        same_term && self.telemetry.signal() == batch.telemetry.signal()
+    }
+}
+
+#[derive(Debug)]
+struct Batcher {
+    settings: Settings,
+    id: ComponentId,
+    next: Arc<dyn Consumer>,
+    telemetry: Arc<dyn Meter>,
+    open: Vec<Open>,
+    inbox: mpsc::Receiver<Message>,
+    stop: CancellationToken,
+}
+
+impl Batcher {
+    async fn run(mut self) {
+        loop {
+            let due = self.open.iter().map(|open| open.due).min();
+            let timer = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.take(message).await,
+                    None => break,
+                },
+                () = timer => self.hand_on_due().await,
+            }
+        }
+        self.inbox.close();
+        while let Some(message) = self.inbox.recv().await {
+            self.take(message).await;
+        }
+        self.hand_on_all().await;
+    }
+
+    async fn take(&mut self, message: Message) {
+        match message {
+            Message::Batch(batch) => self.add(batch).await,
+            Message::Flush(done) => {
+                self.hand_on_all().await;
+                drop(done);
+            }
+        }
+    }
+
+    async fn add(&mut self, batch: Batch) {
+        let items = batch.telemetry.len();
+        if items == 0 {
+            return;
+        }
+        let index = if let Some(index) = self.open.iter().position(|open| open.is_for(&batch)) {
+            split::append(&mut self.open[index].telemetry, batch.telemetry);
+            self.open[index].items += items;
+            index
+        } else {
+            let due = Instant::now() + self.settings.timeout;
+            self.open.push(Open { term: batch.term, telemetry: batch.telemetry, items, due });
+            self.open.len() - 1
+        };
+        let threshold = if self.settings.waits() { self.settings.send_batch_size } else { 1 };
+        if self.open[index].items < threshold {
+            return;
+        }
+        let mut open = self.open.swap_remove(index);
+        while open.items >= threshold {
+            self.hand_on_some(&mut open).await;
+        }
+        if open.items > 0 {
+            open.due = Instant::now() + self.settings.timeout;
+            self.open.push(open);
+        }
+    }
+
+    /// Hands on as much as a batch may have.
+    async fn hand_on_some(&mut self, open: &mut Open) {
+        let most = self.settings.send_batch_max_size;
+        let (telemetry, items) = if most > 0 && open.items > most {
+            (split::take_first(&mut open.telemetry, most), most)
+        } else {
+            (split::take_all(&mut open.telemetry), open.items)
+        };
+        open.items -= items;
+        let signal = telemetry.signal();
+        let batch = Batch { telemetry, term: open.term.clone() };
+        let handed_on = match batch.check() {
+            Ok(()) => self.next.consume(batch).await,
+            Err(lost) => Err(lost.into()),
+        };
+        let items = u64::try_from(items).unwrap_or(u64::MAX);
+        match handed_on {
+            Ok(()) => {}
+            Err(Refused::Lost(lost)) => {
+                self.telemetry.add(lost_counter(signal), &self.id, items);
+                tracing::info!(processor = %self.id, %signal, items, "dropped, because {lost}");
+            }
+            // Whoever refused it has counted it; its receiver was told that it was taken, so it is said here.
+            Err(refused) => tracing::warn!(processor = %self.id, %signal, items, "dropped: {refused}"),
+        }
+    }
+
+    async fn hand_on_due(&mut self) {
+        let now = Instant::now();
+        while let Some(index) = self.open.iter().position(|open| open.due <= now) {
+            let open = self.open.swap_remove(index);
+            self.hand_on(open).await;
+        }
+    }
+
+    async fn hand_on_all(&mut self) {
+        for open in std::mem::take(&mut self.open) {
+            self.hand_on(open).await;
+        }
+    }
+
+    async fn hand_on(&mut self, mut open: Open) {
+        while open.items > 0 {
+            self.hand_on_some(&mut open).await;
+        }
+    }
+}
+
+/// What was read in a term that was lost before it could be handed on.
+fn lost_counter(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Metrics => "lease_collector_lost_term_metric_points",
+        Signal::Logs => "lease_collector_lost_term_log_records",
+        Signal::Traces => "lease_collector_lost_term_spans",
+    }
+}

@@ -1,0 +1,186 @@
+use lease_core::Reason;
+use lease_core::testing::grant;
+
+use super::*;
+use crate::test_kit::{Kept, Tally, batch, configured, problems};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn settings(send_batch_size: usize, send_batch_max_size: usize, timeout: u64) -> Settings {
+    Settings { send_batch_size, send_batch_max_size, timeout: ms(timeout) }
+}
+
+struct Rig {
+    inlet: Arc<dyn Consumer>,
+    next: Arc<Kept>,
+    tally: Arc<Tally>,
+    stop: CancellationToken,
+    work: tokio::task::JoinHandle<()>,
+}
+
+impl Rig {
+    fn new(settings: &Settings) -> Self {
+        let (next, tally, stop) = (Kept::new(), Tally::new(), CancellationToken::new());
+        let id = "batch".parse().unwrap();
+        let (inlet, work) = settings.start(&id, next.clone(), stop.clone(), tally.clone());
+        Self { inlet, next, tally, stop, work: tokio::spawn(work.unwrap()) }
+    }
+
+    async fn offer(&self, sizes: &[usize]) {
+        for size in sizes {
+            self.inlet.consume(batch(*size, None)).await.unwrap();
+        }
+    }
+
+    async fn flush(&self) {
+        self.inlet.flush((Instant::now() + ms(1_000)).into_std()).await;
+    }
+
+    async fn end(self) -> Vec<usize> {
+        self.stop.cancel();
+        self.work.await.unwrap();
+        self.next.sizes()
+    }
+}
+
+#[test]
+fn defaults_and_errors_are_those_of_the_reference() {
+    let told = |entries: &[(&str, &str)]| problems(entries, |fields| drop(BatchKind.configure(fields)));
+    assert_eq!(told(&[]), [] as [&str; 0]);
+    let (made, _) = configured(&[], |fields| format!("{:?}", BatchKind.configure(fields)));
+    assert_eq!(made, format!("{:?}", settings(8192, 0, 200)));
+    let wrong = told(&[("send_batch_size", "100"), ("send_batch_max_size", "99")]);
+    assert_eq!(wrong, ["send_batch_max_size: 99 is less than send_batch_size, which is 100: write 0, or 100 or more"]);
+    assert_eq!(told(&[("send_batch_max_size", "8191")]).len(), 1);
+    let ((), noted) = configured(&[("metadata_cardinality_limit", "5")], |fields| drop(BatchKind.configure(fields)));
+    assert_eq!(noted.warnings.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_batches_become_one_when_the_size_is_reached_or_the_time_is_over() {
+    let rig = Rig::new(&settings(10, 0, 200));
+    rig.offer(&[4, 4]).await;
+    let before = Instant::now();
+    rig.next.until(1).await;
+    assert_eq!(before.elapsed(), ms(200));
+    rig.offer(&[6, 7, 2]).await;
+    rig.next.until(2).await;
+    // Without a bound a batch is as large as it is.
+    assert_eq!(rig.next.sizes(), [8, 13]);
+    assert_eq!(before.elapsed(), ms(200), "the size was reached, so nothing waited");
+    assert_eq!(rig.end().await, [8, 13, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn none_is_larger_than_the_bound() {
+    let rig = Rig::new(&settings(10, 12, 200));
+    rig.offer(&[40]).await;
+    rig.next.until(3).await;
+    assert_eq!(rig.next.sizes(), [12, 12, 12]);
+    rig.next.until(4).await;
+    assert_eq!(rig.end().await, [12, 12, 12, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_time_or_a_size_nothing_waits() {
+    for settings in [settings(10, 0, 0), settings(0, 0, 200)] {
+        let rig = Rig::new(&settings);
+        rig.offer(&[1, 2]).await;
+        rig.next.until(2).await;
+        assert_eq!(rig.end().await, [1, 2]);
+    }
+    let rig = Rig::new(&settings(0, 3, 200));
+    rig.offer(&[7]).await;
+    rig.next.until(3).await;
+    assert_eq!(rig.end().await, [3, 3, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_hands_everything_on_and_flushes_what_is_behind() {
+    let rig = Rig::new(&settings(100, 0, 10_000));
+    rig.offer(&[1, 2]).await;
+    let before = Instant::now();
+    rig.flush().await;
+    assert_eq!(rig.next.sizes(), [3]);
+    assert_eq!(rig.next.flushes(), [1]);
+    assert_eq!(before.elapsed(), ms(0));
+    assert_eq!(rig.end().await, [3]);
+}
+
+/// What does not end a flush before its deadline.
+#[derive(Debug)]
+struct Slow(Arc<Kept>);
+
+#[async_trait]
+impl Consumer for Slow {
+    async fn consume(&self, batch: Batch) -> Result<(), Refused> {
+        self.0.consume(batch).await
+    }
+
+    async fn flush(&self, deadline: std::time::Instant) {
+        sleep_until(deadline.into()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_takes_long_holds_nobody_else_up() {
+    let (kept, stop) = (Kept::new(), CancellationToken::new());
+    let next = Arc::new(Slow(kept.clone()));
+    let (inlet, work) = settings(1, 0, 200).start(&"batch".parse().unwrap(), next, stop.clone(), Tally::new());
+    let work = tokio::spawn(work.unwrap());
+    let before = Instant::now();
+    let flush = inlet.flush((before + ms(5_000)).into_std());
+    let others = async {
+        for _ in 0..3 * INBOX {
+            inlet.consume(batch(1, None)).await.unwrap();
+        }
+        kept.until(3 * INBOX).await;
+        before.elapsed()
+    };
+    let ((), elapsed) = tokio::join!(flush, others);
+    assert_eq!((elapsed, before.elapsed()), (ms(0), ms(5_000)));
+    stop.cancel();
+    work.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_of_different_terms_are_not_merged() {
+    let rig = Rig::new(&settings(100, 0, 200));
+    let ((one, _a), (other, _b)) = (grant(None), grant(None));
+    for leadership in [Some(&one), Some(&other), None, Some(&one), None] {
+        let term = leadership.map(lease_core::Leadership::validity);
+        rig.inlet.consume(batch(1, term)).await.unwrap();
+    }
+    rig.flush().await;
+    assert_eq!(rig.next.sizes(), [2, 1, 2]);
+    let terms = rig.next.terms();
+    assert!(terms[0].as_ref().unwrap().is_same_term(&one.validity()));
+    assert!(terms[1].as_ref().unwrap().is_same_term(&other.validity()));
+    assert!(terms[2].is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_in_a_lost_term_is_not_handed_on() {
+    let rig = Rig::new(&settings(100, 0, 200));
+    let (leadership, control) = grant(None);
+    rig.inlet.consume(batch(5, Some(leadership.validity()))).await.unwrap();
+    rig.offer(&[1]).await;
+    control.lose(Reason::Expired);
+    let late = rig.inlet.consume(batch(1, Some(leadership.validity()))).await.unwrap_err();
+    assert!(matches!(late, Refused::Lost(_)), "{late}");
+    rig.flush().await;
+    assert_eq!(rig.next.sizes(), [1]);
+    assert_eq!(rig.tally.count("lease_collector_lost_term_metric_points"), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_stop_nothing_is_taken() {
+    let rig = Rig::new(&settings(100, 0, 200));
+    let inlet = Arc::clone(&rig.inlet);
+    rig.offer(&[1]).await;
+    assert_eq!(rig.end().await, [1]);
+    assert!(matches!(inlet.consume(batch(1, None)).await, Err(Refused::Closed)));
+    inlet.flush(Instant::now().into_std()).await;
+}

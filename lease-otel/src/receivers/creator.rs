@@ -1,0 +1,115 @@
+//! The receivers `leader_receiver_creator` and `singleton_receiver_creator`: any other receiver, on a Lease of its own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::component::{ElectorChoice, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
+use crate::config::{ComponentId, Fields, Node, Value};
+use crate::data::Signal;
+use crate::extensions::{Kubernetes, Lease, access};
+
+/// The kind `leader_receiver_creator`.
+///
+/// | key | default | meaning |
+/// |---|---|---|
+/// | `auth_type`, `context` | `serviceAccount` | how the API server is reached, for the Lease |
+/// | `leader_election` | | `lease_name`, `lease_namespace` and the durations, as of `k8s_leader_elector` |
+/// | `receiver` | | one receiver, by its kind, with its own section |
+#[derive(Clone, Copy, Debug)]
+pub struct CreatorFactory;
+
+impl ReceiverFactory for CreatorFactory {
+    fn kind(&self) -> Kind {
+        Kind {
+            name: "leader_receiver_creator",
+            aliases: &["singleton_receiver_creator"],
+            summary: "runs another receiver while it holds a Lease of its own",
+            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+        }
+    }
+
+    fn configure(&self, fields: &mut Fields<'_>, registry: &Registry) -> Box<dyn Receiver> {
+        let access = access(fields);
+        // A section that is not there has its defaults.
+        let absent = Node::new(fields.place().clone(), Value::Null);
+        let node = fields.node("leader_election").unwrap_or(&absent);
+        let path = fields.path_of("leader_election");
+        let mut section = Fields::new(node, path, fields.problems());
+        let lease = Lease::read(&mut section, LEASE_DEFAULT);
+        section.finish();
+        let inner = inner(fields, registry);
+        Box::new(Creator { elector: ElectorChoice::Own(Box::new(Kubernetes { access, lease })), inner })
+    }
+}
+
+/// The one receiver below `receiver`. None when there is none or it is wrong, which is noted.
+fn inner(fields: &mut Fields<'_>, registry: &Registry) -> Option<(ComponentId, Arc<dyn Receiver>)> {
+    let Some(mut section) = fields.section("receiver") else {
+        fields.error("receiver", MISSING);
+        return None;
+    };
+    let path = section.path().to_owned();
+    let (key, node) = match section.all() {
+        [only] => only,
+        [] => {
+            let place = section.place().clone();
+            section.problems().error(&place, path, MISSING);
+            return None;
+        }
+        [_, (second, _), ..] => {
+            let message =
+                "one receiver is expected here; write a creator for each, or indent what belongs to the first";
+            section.problems().error(&second.place, format!("{path}.{}", second.name), message);
+            return None;
+        }
+    };
+    let path = format!("{path}.{}", key.name);
+    let id = match key.name.parse::<ComponentId>() {
+        Ok(id) => id,
+        Err(error) => {
+            section.problems().error(&key.place, path, error);
+            return None;
+        }
+    };
+    let Some(factory) = registry.receiver(id.kind()) else {
+        section.problems().error(&key.place, path, format_args!("there is no receiver of the kind `{}`", id.kind()));
+        return None;
+    };
+    let mut keys = Fields::new(node, path.clone(), section.problems());
+    let receiver = factory.configure(&mut keys, registry);
+    keys.finish();
+    if receiver.elector().is_some() {
+        let message = "this receiver has the elector of its creator; take its own one away";
+        section.problems().error(&key.place, path, message);
+        return None;
+    }
+    Some((id, Arc::from(receiver)))
+}
+
+const MISSING: &str = "a receiver is missing: name its kind here, and below that its keys";
+/// As the singleton receiver creator has it.
+const LEASE_DEFAULT: Option<(&str, &str)> = Some(("singleton-receiver", "default"));
+
+#[derive(Debug)]
+struct Creator {
+    elector: ElectorChoice,
+    /// None where the configuration is wrong, and nothing is started.
+    inner: Option<(ComponentId, Arc<dyn Receiver>)>,
+}
+
+#[async_trait]
+impl Receiver for Creator {
+    fn elector(&self) -> Option<&ElectorChoice> {
+        Some(&self.elector)
+    }
+
+    fn keeps_to_the_fence(&self) -> bool {
+        self.inner.as_ref().is_some_and(|(_, receiver)| receiver.keeps_to_the_fence())
+    }
+
+    async fn start(&self, scope: Scope) -> Result<Work, StartError> {
+        let Some((id, receiver)) = &self.inner else { return Err("its configuration is wrong".into()) };
+        receiver.start(Scope { id: id.clone(), ..scope }).await
+    }
+}

@@ -1,0 +1,224 @@
+//! One run of the command: its keeper is started, told of each renewal, and seen to its end.
+
+use std::convert::Infallible;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::time::Duration;
+
+use lease_core::{Clock, Instant, Leadership, Pretty, SystemClock};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Spec;
+use super::output::Output;
+use super::wire::{Ended, Order, Report};
+use crate::component::{Scope, StartError};
+use crate::data::Signal;
+
+/// A command that runs under its keeper. Dropping it kills everything; the leadership is kept until that is done.
+#[derive(Debug)]
+pub(super) struct Kept {
+    run: JoinHandle<Ended>,
+    /// Its end is what a drop tells.
+    _wanted: oneshot::Sender<Infallible>,
+}
+
+impl Kept {
+    /// Waits until nothing of the command is left, and all that it has written is handed on.
+    pub(super) async fn gone(self) -> Ended {
+        self.run.await.unwrap_or(Ended::Unseen)
+    }
+}
+
+/// Starts the command, and says why it does not run.
+pub(super) async fn launch(spec: &Spec, scope: &Scope) -> Result<Kept, StartError> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let (read, write) = UnixStream::from_std(ours)?.into_split();
+    let logs = scope.outputs.of(Signal::Logs).cloned();
+    let stdio = || if logs.is_some() { Stdio::piped() } else { Stdio::inherit() };
+    let mut child = Command::new(&spec.keeper.program)
+        .args(&spec.keeper.arguments)
+        .arg(spec.stop_signal)
+        .arg(Pretty(spec.stop_timeout).to_string())
+        .args(&spec.command)
+        .envs(held(scope))
+        .envs(spec.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(stdio())
+        .stderr(stdio())
+        // What a terminal sends is for the collector, which stops its commands in order.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| format!("the keeper of the command does not start: {error}"))?;
+    let output = logs.map(|logs| Output::begin(&mut child, logs, scope));
+    let term = Term::new(scope.leadership.clone());
+    let mut run = Run { child, write, reports: BufReader::new(read).lines(), term, stop_timeout: spec.stop_timeout };
+    let hold = run.term.hold();
+    run.order(hold).await;
+    // From here on it is its own, so that whatever is dropped the leadership outlives the command.
+    let (wanted, unwanted) = oneshot::channel();
+    let (running, started) = oneshot::channel();
+    let stop = scope.stop.clone();
+    let run = tokio::spawn(async move {
+        let ended = run.see_through(running, unwanted, stop).await;
+        if let Some(output) = output {
+            output.finish().await;
+        }
+        ended
+    });
+    let kept = Kept { run, _wanted: wanted };
+    match started.await {
+        Ok(Ok(pid)) => {
+            tracing::info!(receiver = %scope.id, pid, "the command runs");
+            Ok(kept)
+        }
+        Ok(Err(why)) => {
+            kept.gone().await;
+            Err(why.into())
+        }
+        Err(_) => {
+            kept.gone().await;
+            Err("the keeper of the command has ended before the command ran".into())
+        }
+    }
+}
+
+/// What the command is told of the term: that there is one, and its token for a resource that compares tokens.
+fn held(scope: &Scope) -> Vec<(&'static str, String)> {
+    let Some(leadership) = &scope.leadership else { return Vec::new() };
+    let token = leadership.token().map(|token| ("LEASE_TOKEN", token.to_string()));
+    std::iter::once(("LEASE_HELD", "1".to_owned())).chain(token).collect()
+}
+
+struct Run {
+    child: Child,
+    write: OwnedWriteHalf,
+    reports: Lines<BufReader<OwnedReadHalf>>,
+    term: Term,
+    stop_timeout: Duration,
+}
+
+type Started = Result<i32, String>;
+
+impl Run {
+    async fn see_through(
+        mut self,
+        running: oneshot::Sender<Started>,
+        mut unwanted: oneshot::Receiver<Infallible>,
+        stop: CancellationToken,
+    ) -> Ended {
+        let mut running = Some(running);
+        let lost = self.term.ended.clone();
+        let (mut draining, mut over, mut killing) = (false, false, false);
+        let ended = loop {
+            tokio::select! {
+                biased;
+                _ = &mut unwanted, if !killing => {
+                    killing = true;
+                    // The end of the socket is the order to kill.
+                    let _ = self.write.shutdown().await;
+                }
+                () = lost.cancelled(), if !over && !killing => {
+                    over = true;
+                    let kill_at = self.term.kill_at.earliest(SystemClock.instant() + self.stop_timeout);
+                    self.order(Order::Over { kill_at }).await;
+                }
+                () = stop.cancelled(), if !draining && !over && !killing => {
+                    draining = true;
+                    self.order(Order::Drain).await;
+                }
+                () = self.term.renewed(), if !over && !killing => {
+                    let hold = self.term.hold();
+                    self.order(hold).await;
+                }
+                line = self.reports.next_line() => match line.ok().flatten().map(|line| line.parse()) {
+                    Some(Ok(Report::Running(pid))) => tell(&mut running, Ok(pid)),
+                    Some(Ok(Report::NotRun(why))) => tell(&mut running, Err(why)),
+                    Some(Ok(Report::Gone(ended))) => break Some(ended),
+                    Some(Err(_)) => {}
+                    None => break None,
+                },
+            }
+        };
+        let _ = self.child.wait().await;
+        if let Some(ended) = ended {
+            return ended;
+        }
+        // The keeper was killed. What it guarded is killed by its own guardian, at this moment, or by the deadline that
+        // was told last; who leads meanwhile must be this replica, or nobody.
+        let left = SystemClock.instant().until_both(self.term.kill_at);
+        if self.term.leadership.is_some() {
+            tracing::error!(wait = ?left, "the keeper of a command was killed; its deadline is waited for");
+            tokio::time::sleep(left).await;
+        }
+        Ended::Unseen
+    }
+
+    /// A keeper that takes no orders is stuck or gone, and is noticed otherwise; what it guards ends by the last hold.
+    async fn order(&mut self, order: Order) {
+        let line = format!("{order}\n");
+        let _ = timeout(ORDER_MAX, self.write.write_all(line.as_bytes())).await;
+    }
+}
+
+fn tell(running: &mut Option<oneshot::Sender<Started>>, what: Started) {
+    if let Some(running) = running.take() {
+        // Who does not listen any more has dropped the run.
+        let _ = running.send(what);
+    }
+}
+
+/// The right under which the command runs.
+struct Term {
+    leadership: Option<Leadership>,
+    ended: CancellationToken,
+    renewals: Option<watch::Receiver<u64>>,
+    /// When nothing of the command is left, as the keeper was told last.
+    kill_at: Instant,
+}
+
+impl Term {
+    fn new(leadership: Option<Leadership>) -> Self {
+        let ended = leadership.as_ref().map(Leadership::ended).unwrap_or_default();
+        // Subscribed before the hold is read, so that no renewal falls between.
+        let renewals = leadership.as_ref().map(Leadership::renewals);
+        Self { leadership, ended, renewals, kill_at: FOR_EVER }
+    }
+
+    /// The hold as of now.
+    fn hold(&mut self) -> Order {
+        let Some(leadership) = &self.leadership else { return Order::Hold { ends: FOR_EVER, kill_at: FOR_EVER } };
+        // A term that was lost has no hold: its end is in the past, and the command is asked to stop at once.
+        let (ends, fence) = (leadership.valid_until(), leadership.fence());
+        if leadership.is_valid() {
+            let room = ends.until_either(fence);
+            self.kill_at = ends + room.saturating_sub(KILL_TAKES).max(room / 2);
+        } else if self.kill_at == FOR_EVER {
+            self.kill_at = SystemClock.instant();
+        }
+        Order::Hold { ends, kill_at: self.kill_at }
+    }
+
+    async fn renewed(&mut self) {
+        if let Some(renewals) = &mut self.renewals
+            && renewals.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The hold of what needs no leadership.
+const FOR_EVER: Instant = Instant::from_nanos(u64::MAX, u64::MAX);
+/// What it takes to kill a tree of processes on a busy machine, with a wide margin.
+const KILL_TAKES: Duration = Duration::from_millis(250);
+/// An order is a few bytes into an empty socket.
+const ORDER_MAX: Duration = Duration::from_millis(100);

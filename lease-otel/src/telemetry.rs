@@ -1,0 +1,169 @@
+//! What the collector tells of itself: counters and gauges, in the text format that Prometheus reads.
+//!
+//! | metric | labels | meaning |
+//! |---|---|---|
+//! | `leader_election_master_status` | `name` | 1 while this replica leads, 0 while it stands by; as client-go's |
+//! | `leader_election_slowpath_total` | `name` | renewals that needed a read first; as client-go's |
+//! | `lease_is_leader` | `lease`, `namespace`, `backend` | 1 while this replica leads |
+//! | `lease_acquisitions_total` | the same | terms that this replica has won |
+//! | `lease_losses_total` | the same, `reason` | terms that it has lost |
+//! | `lease_step_downs_total` | `component` | terms that were given up because a receiver did not run |
+//! | `lease_receiver_running` | `component` | 1 while the receiver runs |
+//! | `lease_receiver_failures_total` | `component` | times that it did not start, ended by itself or panicked |
+//! | `lease_points_dropped_total` | `component` | points that did not reach this exporter because their term was lost |
+//!
+//! Points are metric points, log records and spans. Components add metrics of their own, with the label `component`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::component::{Label, Meter};
+use crate::config::ComponentId;
+
+pub(crate) mod names {
+    pub(crate) const MASTER_STATUS: &str = "leader_election_master_status";
+    pub(crate) const SLOW_PATH: &str = "leader_election_slowpath_total";
+    pub(crate) const IS_LEADER: &str = "lease_is_leader";
+    pub(crate) const ACQUISITIONS: &str = "lease_acquisitions_total";
+    pub(crate) const LOSSES: &str = "lease_losses_total";
+    pub(crate) const STEP_DOWNS: &str = "lease_step_downs_total";
+    pub(crate) const RUNNING: &str = "lease_receiver_running";
+    pub(crate) const FAILURES: &str = "lease_receiver_failures_total";
+    pub(crate) const DROPPED: &str = "lease_points_dropped_total";
+}
+
+/// What is said of those metrics that the collector itself has.
+const HELP: [(&str, &str); 9] = [
+    (names::MASTER_STATUS, "Whether this replica leads"),
+    (names::SLOW_PATH, "Renewals that needed a read first"),
+    (names::IS_LEADER, "Whether this replica leads"),
+    (names::ACQUISITIONS, "Terms that this replica has won"),
+    (names::LOSSES, "Terms that this replica has lost"),
+    (names::STEP_DOWNS, "Terms given up because a receiver did not run"),
+    (names::RUNNING, "Whether the receiver runs"),
+    (names::FAILURES, "Times that the receiver did not start, ended by itself or panicked"),
+    (names::DROPPED, "Points that did not reach the exporter because the term in which they were read was lost"),
+];
+
+/// The metrics of one collector.
+#[derive(Default)]
+pub struct Telemetry(Mutex<Metrics>);
+
+#[derive(Default)]
+struct Metrics {
+    registry: Registry,
+    counters: HashMap<&'static str, Family<Labels, Counter>>,
+    gauges: HashMap<&'static str, Family<Labels, Gauge<f64, AtomicU64>>>,
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+impl Telemetry {
+    /// No metrics yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All metrics as of now, in the text format of `OpenMetrics`.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a text fails only where a metric does, and these do not.
+        let _ = encode(&mut text, &self.metrics().registry);
+        text
+    }
+
+    fn metrics(&self) -> std::sync::MutexGuard<'_, Metrics> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Metrics {
+    fn counter(&mut self, name: &'static str) -> &Family<Labels, Counter> {
+        let registry = &mut self.registry;
+        self.counters.entry(name).or_insert_with(|| {
+            let family = Family::default();
+            // The format adds the ending by itself.
+            registry.register(name.strip_suffix("_total").unwrap_or(name), help(name), family.clone());
+            family
+        })
+    }
+
+    fn gauge(&mut self, name: &'static str) -> &Family<Labels, Gauge<f64, AtomicU64>> {
+        let registry = &mut self.registry;
+        self.gauges.entry(name).or_insert_with(|| {
+            let family = Family::default();
+            registry.register(name, help(name), family.clone());
+            family
+        })
+    }
+}
+
+fn help(name: &str) -> &'static str {
+    HELP.iter().find(|(known, _)| *known == name).map_or("Told by a component", |(_, help)| help)
+}
+
+fn owned(labels: &[Label<'_>]) -> Labels {
+    labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+}
+
+fn component(id: &ComponentId) -> Labels {
+    vec![("component", id.to_string())]
+}
+
+impl Meter for Telemetry {
+    fn add(&self, counter: &'static str, id: &ComponentId, count: u64) {
+        self.metrics().counter(counter).get_or_create(&component(id)).inc_by(count);
+    }
+
+    fn set(&self, gauge: &'static str, id: &ComponentId, value: f64) {
+        self.metrics().gauge(gauge).get_or_create(&component(id)).set(value);
+    }
+
+    fn add_labelled(&self, counter: &'static str, labels: &[Label<'_>], count: u64) {
+        self.metrics().counter(counter).get_or_create(&owned(labels)).inc_by(count);
+    }
+
+    fn set_labelled(&self, gauge: &'static str, labels: &[Label<'_>], value: f64) {
+        self.metrics().gauge(gauge).get_or_create(&owned(labels)).set(value);
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let metrics = self.metrics();
+        write!(f, "Telemetry({} counters, {} gauges)", metrics.counters.len(), metrics.gauges.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_told_as_prometheus_reads_them() {
+        let telemetry = Telemetry::new();
+        let id: ComponentId = "otlp/a\"b".parse().expect("a name");
+        telemetry.add(names::DROPPED, &id, 5);
+        telemetry.add(names::DROPPED, &id, 2);
+        telemetry.set_labelled(names::MASTER_STATUS, &[("name", "foo")], 1.0);
+        telemetry.add_labelled(names::LOSSES, &[("lease", "foo"), ("reason", "expired")], 1);
+        let text = telemetry.text();
+        for line in [
+            r#"lease_points_dropped_total{component="otlp/a\"b"} 7"#,
+            r#"leader_election_master_status{name="foo"} 1.0"#,
+            r#"lease_losses_total{lease="foo",reason="expired"} 1"#,
+            "# TYPE lease_losses counter",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+}
