@@ -144,8 +144,8 @@ impl World<'_> {
                 // An older term's release is believed by whoever saw nothing that was stored since, and so is that of a term
                 // whose record was put back, by whoever saw nothing that was stored since that.
                 let latest = judged.revision_max;
-                let knows = knows
-                    && released_at.is_none_or(|revision| latest > revision && !self.store.was_put_back(latest));
+                let knows =
+                    knows && released_at.is_none_or(|revision| latest > revision && !self.store.was_put_back(latest));
                 knows && process.runs && !deceives && !hides
             })
             .collect();
