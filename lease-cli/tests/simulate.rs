@@ -230,6 +230,18 @@ fn what_happens_at_a_moment_is_drawn_too() {
     assert!(said.contains("| resignation a, edit"), "{said}");
 }
 
+#[test]
+fn a_paused_leader_is_drawn_as_paused() {
+    let place = Place::new();
+    place.write("pause.yaml", "until: 6m\nevents:\n  - {at: 1m, what: pause, for: 60s}\n");
+    let said = place.lease("simulate pause.yaml --runs 5 -O pause.svg").out;
+    assert!(said.contains("15s/10s/2s: nobody acts for 1") && said.contains("nobody acts ·"), "{said}");
+    assert!(said.contains("= paused"), "{said}");
+    let lane = said.lines().find(|line| line.starts_with("a ")).unwrap_or_else(|| panic!("{said}"));
+    assert!(lane.contains("█=") && !lane.contains("=█"), "it acts until it is paused, and not after: {said}");
+    assert!(place.read("pause.svg").contains("a is paused: 1m to 2m"));
+}
+
 /// The strip below a row is a run of that row, and not of its neighbour.
 #[test]
 fn each_setting_shows_its_own_longest_time() {

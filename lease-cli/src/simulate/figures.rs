@@ -357,7 +357,7 @@ const DOCUMENT_OVERLAPS_MAX: usize = 100;
 /// More strips than that fill a terminal.
 const STRIPS_MAX: usize = 4;
 const EXPLAINED: &str = "Leaderless is each time in which nobody acted, from the end of one leader's work to the start \
-                         of the next one's. Writes and false failovers (terms lost by processes that were alive) are \
+                         of the next one's; one that is paused does not act. Writes and false failovers (terms lost by processes that were alive) are \
                          counted over all simulated time. Where two act at once less time is without a leader, which is no \
                          advantage. All settings are played on the same seeds.";
 const UNSAFE_EXPLAINED: &str = "some of these durations break the inequality that exclusion rests on. Nothing is \

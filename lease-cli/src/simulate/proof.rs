@@ -74,8 +74,7 @@ fn many(family: Family, from: u64, runs: u64, arguments: &Arguments, global: &Gl
         None => String::new(),
     };
     let stats = &outcome.stats;
-    let excuses = [Excuse::ClockRate, Excuse::Frozen, Excuse::Edited, Excuse::RolledBack, Excuse::Late];
-    let told: Vec<(usize, &str)> = excuses
+    let told: Vec<(usize, &str)> = Excuse::ALL
         .into_iter()
         .map(|excuse| (stats.overlaps.iter().filter(|one| one.excuse == Some(excuse)).count(), excuse.as_str()))
         .filter(|(count, _)| *count > 0)
