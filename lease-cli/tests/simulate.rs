@@ -374,7 +374,10 @@ fn the_example_of_the_documentation_is_played() {
 fn advice_meets_its_goals_and_the_next_setting_does_not() {
     let place = Place::new();
     for (goals, says) in [
-        ("--failover-p99 15s", &["next cheaper", "misses"][..]),
+        ("--failover-p99 15s", &["next cheaper", "misses", "(at least ", "a tenth of them, at least 500ms"][..]),
+        ("--survive-outage 0s", &["at least 0s", "(at most 30)", "next quicker", "misses writes a minute"]),
+        // Neither looks like what it misses, nor in other units than the other column.
+        ("--failover-p99 10m --max-writes-per-min 0.31", &["at most 0.31", "0.296", "9m55s"]),
         ("--failover-p99 15s --survive-outage 4s", &["next cheaper", "misses failover p99"]),
         ("--survive-outage 20s --max-writes-per-min 20", &["next quicker", "misses outage survived"]),
     ] {
@@ -388,6 +391,18 @@ fn advice_meets_its_goals_and_the_next_setting_does_not() {
         let refused = place.lease(&format!("run db {}", flags.replace("COMMAND", "true")));
         assert!(refused.err.contains("kubeconfig") && refused.err.matches("error:").count() == 1, "{}", refused.err);
     }
+}
+
+/// Each figure has its unit in its name, and no more digits than it has.
+#[test]
+fn advice_for_programs_has_units() {
+    let said = Place::new().lease("advise --failover-p99 15s --survive-outage 4s --runs 10 -o json");
+    let document: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let goals = &document["goals"];
+    assert_eq!(goals["failoverP99"]["derivedSeconds"], 13.02, "{document:#}");
+    assert_eq!(goals["outageSurvived"]["playedSeconds"], 4.0, "{document:#}");
+    assert_eq!((&goals["outageSurvived"]["played"], &goals["outageSurvived"]["leadersLost"]), (&10.into(), &0.into()));
+    assert!(goals["writesPerMinute"]["wanted"].is_null(), "{document:#}");
 }
 
 #[test]
@@ -406,5 +421,8 @@ fn goals_that_stand_against_each_other() {
     let outage = outage.trim();
     let said = place.lease(&format!("advise --failover-p99 5s --survive-outage {outage} --runs 10"));
     assert_eq!(said.code, 0, "{outage}: {}{}", said.out, said.err);
+    place.refused("advise --failover-p99 9s --max-writes-per-min 0.01 --runs 10", CONFIGURATION, &["at most 0.01"]);
+    let bounds = ["no durations", "durations of at most 10m", "a tenth of them, at least 500ms", "--survive-outage 8m"];
+    place.refused("advise --survive-outage 9h --runs 10", CONFIGURATION, &bounds);
     place.refused("advise --failover-p99 1s", CONFIGURATION, &["no durations", "--failover-p99 4"]);
 }
