@@ -8,6 +8,7 @@ mod clock;
 mod delete;
 mod duration;
 mod exit;
+mod files;
 mod get;
 pub mod inbox;
 mod logging;
