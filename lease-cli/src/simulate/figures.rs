@@ -277,7 +277,10 @@ struct Figures {
     writes_per_minute: f64,
     false_failovers_per_day: f64,
     overlap_count: usize,
-    /// The first ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_overlap_seconds: Option<f64>,
+    /// Whether all of them are listed, or only the first ones.
+    overlaps_complete: bool,
     overlaps: Vec<OverlapFound>,
     #[serde(skip_serializing_if = "Option::is_none")]
     violation: Option<String>,
@@ -327,6 +330,8 @@ impl Figures {
             writes_per_minute: measured.writes_per_minute(),
             false_failovers_per_day: measured.false_failovers_per_day(),
             overlap_count: measured.overlaps.len(),
+            max_overlap_seconds: measured.overlaps.iter().map(|found| found.overlap.span_ns()).max().map(seconds),
+            overlaps_complete: measured.overlaps.len() <= DOCUMENT_OVERLAPS_MAX,
             overlaps: measured.overlaps.iter().take(DOCUMENT_OVERLAPS_MAX).map(OverlapFound::of).collect(),
             violation: measured.violation.as_ref().map(|(seed, violation)| format!("seed {seed} violates {violation}")),
         }
