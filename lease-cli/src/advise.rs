@@ -29,7 +29,8 @@ pub(crate) struct Arguments {
     /// In 99 of 100 crashes somebody leads again within this time [default: as soon as the other goals allow]
     #[arg(long, value_name = "DURATION", group = "goals", value_parser = duration::parse)]
     failover_p99: Option<Duration>,
-    /// No leader is lost by an outage of the backend of this length [default: a fifth of the lease duration]
+    /// No leader is lost by an outage of the backend of this length, which a lease duration of at most 10m has to leave
+    /// room for [default: a fifth of the lease duration]
     #[arg(long, value_name = "DURATION", group = "goals", value_parser = duration::parse)]
     survive_outage: Option<Duration>,
     /// How many writes a minute a leader makes at most [default: as few as the other goals allow; 30 without
@@ -92,10 +93,13 @@ fn impossible(grid: &Grid, goals: &Goals, play: &Play<'_>) -> Result<Failure, Fa
     for goal in goals.given() {
         ways.extend(way_out(grid, goals, goal, play)?);
     }
-    let what = format!("no durations meet all goals: {goals}");
+    let what = format!("no durations meet all goals: {goals} ({})", Grid::bounds());
     let failure = Failure::new(Code::Configuration, what);
     if ways.is_empty() {
-        return Ok(failure.help("leave out one of the goals: they stand against each other in pairs"));
+        return Ok(failure.help(match goals.given().len() {
+            1 => "ask for less",
+            _ => "leave out one of the goals: they stand against each other in pairs",
+        }));
     }
     Ok(failure.help(format!("what can be met instead is {}", ways.join(", or "))))
 }
@@ -135,9 +139,13 @@ impl Advice {
         let mut table = vec![["", "GOAL", "DERIVED", "SIMULATED"].map(str::to_owned).to_vec()];
         table.extend(Goal::ALL.iter().map(|goal| {
             let derived = goal.shown(goal.derived(advised));
-            vec![goal.name().to_owned(), goals.wanted(*goal), derived, confirmed.told(*goal)]
+            vec![goal.name().to_owned(), goals.wanted_of(*goal, advised), derived, confirmed.told(*goal)]
         }));
         let mut text = format!("advice: {}\n\n{}\n", advised.three(), show::columns(&table));
+        if Goal::ALL.iter().any(|goal| goals.wanted_of(*goal, advised).starts_with('(')) {
+            text += "In parentheses is what is taken where no goal is given. ";
+        }
+        let _ = writeln!(text, "{}.\n", capitalized(&Grid::bounds()));
         let _ = writeln!(text, "{}\n", advised.timing);
         if let Some((next, measured)) = &self.next {
             let _ = writeln!(text, "{}\n", self.missed_by(next, measured));
@@ -152,15 +160,17 @@ impl Advice {
         let kind = self.goals.next_is();
         let writes = Goal::Writes.shown(Goal::Writes.derived(next));
         let head = format!("next {kind}: {}, with {writes} writes a minute,", next.three());
-        match measured.missed(&self.goals) {
+        // Also what nobody asked for keeps it from being advised.
+        let goals = self.goals.capped();
+        match measured.missed(&goals) {
             Some(goal) => {
-                format!("{head} misses {} ({}): {}", goal.name(), self.goals.wanted(goal), measured.told(goal))
+                format!("{head} misses {} ({}): {}", goal.name(), goals.wanted(goal), measured.told(goal))
             }
             // A worst case is seldom met by chance.
-            None => match self.goals.missed(next).first() {
+            None => match goals.missed(next).first() {
                 Some(goal) => {
                     let derived = goal.shown(goal.derived(next));
-                    format!("{head} misses {} ({}) in the worst case: {derived}", goal.name(), self.goals.wanted(*goal))
+                    format!("{head} misses {} ({}) in the worst case: {derived}", goal.name(), goals.wanted(*goal))
                 }
                 None => format!("{head} has no advantage"),
             },
@@ -174,7 +184,7 @@ impl Advice {
             renew_deadline: Pretty(timing.renew_deadline()).to_string(),
             retry_period: Pretty(timing.retry_period()).to_string(),
             flags: flags(timing),
-            goals: Goal::ALL.iter().map(|goal| Figure::of(*goal, self)).collect(),
+            goals: Figures::of(self),
             next: self.next.as_ref().map(|(next, measured)| Next {
                 setting: next.three().to_string(),
                 why_not: self.missed_by(next, measured),
@@ -190,15 +200,43 @@ struct Document {
     renew_deadline: String,
     retry_period: String,
     flags: String,
-    goals: Vec<Figure>,
+    goals: Figures,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<Next>,
 }
 
+/// Each goal with its unit: what was asked for, what follows from the durations, and what was seen.
+#[derive(Debug, Serialize)]
+struct Figures {
+    #[serde(rename = "failoverP99")]
+    failover_p99: Seconds,
+    #[serde(rename = "outageSurvived")]
+    outage_survived: Outages,
+    #[serde(rename = "writesPerMinute")]
+    writes_per_minute: Rate,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Figure {
-    goal: &'static str,
+struct Seconds {
+    wanted_seconds: Option<f64>,
+    derived_seconds: f64,
+    simulated_seconds: f64,
+}
+
+/// What outages of one length have cost: how much longer they might have been was not tried.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outages {
+    wanted_seconds: Option<f64>,
+    derived_seconds: f64,
+    played_seconds: f64,
+    played: u64,
+    leaders_lost: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Rate {
     wanted: Option<f64>,
     derived: f64,
     simulated: f64,
@@ -211,13 +249,29 @@ struct Next {
     why_not: String,
 }
 
-impl Figure {
-    fn of(goal: Goal, advice: &Advice) -> Self {
+impl Figures {
+    fn of(advice: &Advice) -> Self {
+        let wanted = |goal| advice.goals.value(goal);
+        let derived = |goal: Goal| goal.derived(&advice.advised);
+        let seen = &advice.confirmed;
         Self {
-            goal: goal.name(),
-            wanted: advice.goals.value(goal),
-            derived: goal.derived(&advice.advised),
-            simulated: advice.confirmed.value(goal),
+            failover_p99: Seconds {
+                wanted_seconds: wanted(Goal::Failover),
+                derived_seconds: derived(Goal::Failover),
+                simulated_seconds: seen.failover_p99.as_secs_f64(),
+            },
+            outage_survived: Outages {
+                wanted_seconds: wanted(Goal::Outage),
+                derived_seconds: derived(Goal::Outage),
+                played_seconds: seen.outage.as_secs_f64(),
+                played: seen.outages,
+                leaders_lost: seen.lost,
+            },
+            writes_per_minute: Rate {
+                wanted: wanted(Goal::Writes),
+                derived: derived(Goal::Writes),
+                simulated: seen.writes_per_minute,
+            },
         }
     }
 }
@@ -239,12 +293,22 @@ fn flags(timing: &Timing) -> String {
     format!("--lease-duration {lease} --renew-deadline {renew} --retry-period {retry}")
 }
 
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
         _ => Err(format!("{text:?} is no number above zero")),
     }
 }
+
+pub(crate) const EXPLAINED: &str = "\
+Only lease durations of at most 10m are advised: a leader that is gone for longer before anybody notices
+is none. A tenth of them, at least 500ms, is left to the work for stopping; `lease run` takes durations
+that leave less, too.";
 
 /// The derived figures are close: what they promise and a simulation does not keep is off by a step or two.
 const TRIES_MAX: usize = 20;

@@ -76,6 +76,7 @@ enum Command {
     #[command(after_help = simulate::EXAMPLES)]
     Simulate(Box<simulate::Arguments>),
     /// Find the durations that meet goals, and show by simulation that they do
+    #[command(after_help = advise::EXPLAINED)]
     Advise(advise::Arguments),
     /// Delete a lease
     Delete(delete::Arguments),

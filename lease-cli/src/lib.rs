@@ -10,6 +10,7 @@ mod config;
 mod delete;
 mod duration;
 mod exit;
+mod files;
 mod get;
 pub mod inbox;
 mod logging;

@@ -2,7 +2,6 @@
 
 mod held;
 
-use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +12,7 @@ use crate::cli::{Global, Output};
 use crate::exit::{Code, Failure};
 use crate::picture::{self, Latency, Limit, Part, Picture, Report, Row, Timeline, covered, rounded, visible};
 use crate::recording::Recording;
-use crate::show;
+use crate::{files, show};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -42,7 +41,7 @@ impl Target {
         }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Svg(path) | Self::Html(path) => path,
         }
@@ -50,7 +49,7 @@ impl Target {
 
     /// Refuses a file that could not be written, before anybody waits for what is to be in it.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        writable(self.path()).map_err(|error| self.refused(&error))
+        files::writable(self.path()).map_err(|error| self.refused(&error))
     }
 
     fn refused(&self, error: &io::Error) -> Failure {
@@ -68,21 +67,7 @@ impl Target {
             Self::Svg(_) => picture::svg(&pictures),
             Self::Html(_) => picture::html(&page(pictures)),
         };
-        fs::write(self.path(), text).map_err(|error| self.refused(&error))
-    }
-}
-
-/// Whether a file can be written. One that is there is left as it is, and none is left where there was none.
-pub(crate) fn writable(path: &Path) -> io::Result<()> {
-    match fs::metadata(path) {
-        // A pipe would wait for its reader.
-        Ok(is_there) if !is_there.is_file() && !is_there.is_dir() => Ok(()),
-        Ok(_) => fs::OpenOptions::new().append(true).open(path).map(drop),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::OpenOptions::new().append(true).create(true).open(path)?;
-            fs::remove_file(path)
-        }
-        Err(error) => Err(error),
+        files::write(self.path(), &text).map_err(|error| self.refused(&error))
     }
 }
 
@@ -100,8 +85,7 @@ pub(crate) fn plot(arguments: &Arguments, global: &Global) -> Result<(), Failure
         let twins: Vec<String> = pictures.iter().map(|picture| picture.terminal(width, colored)).collect();
         return show::print(&twins.join("\n"));
     };
-    let same = |path: &Path| path.canonicalize().ok();
-    if same(target.path()).is_some_and(|path| Some(path) == same(&arguments.recording)) {
+    if files::are_same(target.path(), &arguments.recording) {
         return Err(Failure::new(Code::Usage, "the picture would overwrite the recording").help("use another -O FILE"));
     }
     target.write(pictures, |pictures| source.report(&leases, pictures))

@@ -19,6 +19,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lease_memory::sim::{Family, Measure, NODES_MAX, Preset, RuleName, SPAN_MAX_NS, Scenario, Three};
 
 use self::figures::Played;
+pub(crate) use self::figures::shown_ns;
 use self::source::Plan;
 use crate::cli::{Global, Output};
 use crate::exit::{Code, Failure};

@@ -79,6 +79,18 @@ fn every_preset_says_that_no_two_act_at_once() {
     let said = place.lease("simulate --preset swarm --runs 20");
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert!(said.out.contains("no violation"), "{}", said.out);
+    // Both say how many overlaps there were, and why.
+    let line = "simulate --preset mixed --runs 20";
+    let (text, json) = (place.lease(line).out, place.lease(&format!("{line} -o json")).out);
+    let document: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let kinds = document["overlaps"].as_array().expect("a list");
+    let counts: Vec<u64> = kinds.iter().filter_map(|kind| kind["count"].as_u64()).collect();
+    assert_eq!(Some(counts.iter().sum()), document["overlapCount"].as_u64(), "{json}");
+    assert!(
+        kinds.len() > 1 && kinds.iter().all(|kind| text.contains(&format!("{} overlap", kind["count"]))),
+        "{text}{json}"
+    );
+    assert!(text.contains("client-go's rules, which promise no exclusion"), "{text}");
     let said = place.lease("simulate --preset swarm --runs 2 --save none.json");
     assert!(said.out.contains("nothing is saved") && !place.path().join("none.json").exists(), "{}", said.out);
     let said = place.lease("simulate --preset edits --seed 8812 -o json");
@@ -96,6 +108,15 @@ fn two_leaders_are_exit_code_one() {
     let setting = &document["settings"][0];
     assert!(setting["overlapCount"].as_u64() > Some(0), "{document:#}");
     assert_eq!(setting["overlaps"][0]["brokenAssumption"], serde_json::Value::Null);
+    assert_eq!(setting["overlapsComplete"], true);
+    let all = place.lease("simulate --preset partition --rule client-go --compare 15s/14s/2s --runs 200 -o json");
+    let document: serde_json::Value = serde_json::from_str(&all.out).expect("JSON");
+    let setting = &document["settings"][0];
+    let listed = setting["overlaps"].as_array().expect("a list");
+    assert_eq!((listed.len(), &setting["overlapsComplete"]), (100, &false.into()), "{setting:#}");
+    let seconds = |value: &serde_json::Value| value.as_f64().expect("seconds");
+    let longest = listed.iter().map(|one| seconds(&one["forSeconds"])).fold(0.0, f64::max);
+    assert!(seconds(&setting["maxOverlapSeconds"]) >= longest && longest > 0.0, "{setting:#}");
     let again = place.lease("simulate --preset partition --rule ours --compare 15s/14s/2s --runs 20");
     assert_eq!(again.code, 0, "{}", again.out);
 }
@@ -230,6 +251,18 @@ fn what_happens_at_a_moment_is_drawn_too() {
     assert!(said.contains("| resignation a, edit"), "{said}");
 }
 
+#[test]
+fn a_paused_leader_is_drawn_as_paused() {
+    let place = Place::new();
+    place.write("pause.yaml", "until: 6m\nevents:\n  - {at: 1m, what: pause, for: 60s}\n");
+    let said = place.lease("simulate pause.yaml --runs 5 -O pause.svg").out;
+    assert!(said.contains("15s/10s/2s: nobody acts for 1") && said.contains("nobody acts ·"), "{said}");
+    assert!(said.contains("= paused"), "{said}");
+    let lane = said.lines().find(|line| line.starts_with("a ")).unwrap_or_else(|| panic!("{said}"));
+    assert!(lane.contains("█=") && !lane.contains("=█"), "it acts until it is paused, and not after: {said}");
+    assert!(place.read("pause.svg").contains("a is paused: 1m to 2m"));
+}
+
 /// The strip below a row is a run of that row, and not of its neighbour.
 #[test]
 fn each_setting_shows_its_own_longest_time() {
@@ -271,6 +304,8 @@ fn whoever_stops_reading_changes_neither_the_files_nor_the_verdict() {
 fn a_file_that_cannot_be_written_is_refused_before_the_first_run() {
     let place = Place::new();
     place.write("s.yaml", "until: 5m\n");
+    place.write("s.svg", "until: 5m\n");
+    place.lease("simulate --preset crash --runs 1 --save r.svg");
     for (line, code, says) in [
         (
             "simulate --preset crash --runs 10000000 -O none/r.svg",
@@ -280,11 +315,34 @@ fn a_file_that_cannot_be_written_is_refused_before_the_first_run() {
         ("simulate --preset crash --runs 10000000 --save .", 71, &["cannot be written", "--save FILE"]),
         ("simulate --preset swarm --runs 10000000 --save none/x.json", 71, &["none/x.json", "cannot be written"]),
         ("simulate s.yaml --runs 10000000 --save s.yaml", USAGE, &["overwrite the scenario"]),
+        ("simulate s.svg --runs 10000000 -O ./s.svg", USAGE, &["picture would overwrite the scenario", "another -O"]),
+        ("simulate --replay r.svg -O r.svg", USAGE, &["picture would overwrite the replay file", "another -O"]),
+        ("simulate s.yaml --runs 10000000 --save x.svg -O ./x.svg", USAGE, &["overwrite the run that is saved"]),
     ] {
         place.refused(line, code, says);
     }
     place.refused("simulate --preset crash --runs 1 -O a.svg --save none/x.json", 71, &["none/x.json"]);
     assert!(!place.path().join("a.svg").exists(), "nothing is left behind");
+}
+
+/// A disk that is full, or a limit, takes away neither the old file nor leaves half of a new one.
+#[test]
+fn what_cannot_be_written_whole_is_not_written() {
+    let place = Place::new();
+    for (name, line) in
+        [("r.html", "--preset crash --runs 1 -O r.html"), ("r.json", "--preset crash --runs 1 --save r.json")]
+    {
+        place.write(name, "something older");
+        let mut shell = Command::new("sh");
+        shell.env_clear().current_dir(place.path()).stdin(Stdio::null());
+        let limited = format!("trap '' XFSZ; ulimit -f 1; exec {} simulate {line}", env!("CARGO_BIN_EXE_lease"));
+        let output = shell.args(["-c", &limited]).output().expect("a shell");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(71), "{said}");
+        assert!(said.contains("cannot be written") && said.contains(name), "{said}");
+        assert_eq!(place.read(name), "something older");
+    }
+    assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 2, "nothing is left behind");
 }
 
 #[test]
@@ -362,7 +420,10 @@ fn the_example_of_the_documentation_is_played() {
 fn advice_meets_its_goals_and_the_next_setting_does_not() {
     let place = Place::new();
     for (goals, says) in [
-        ("--failover-p99 15s", &["next cheaper", "misses"][..]),
+        ("--failover-p99 15s", &["next cheaper", "misses", "(at least ", "a tenth of them, at least 500ms"][..]),
+        ("--survive-outage 0s", &["at least 0s", "(at most 30)", "next quicker", "misses writes a minute"]),
+        // Neither looks like what it misses, nor in other units than the other column.
+        ("--failover-p99 10m --max-writes-per-min 0.31", &["at most 0.31", "0.296", "9m55s"]),
         ("--failover-p99 15s --survive-outage 4s", &["next cheaper", "misses failover p99"]),
         ("--survive-outage 20s --max-writes-per-min 20", &["next quicker", "misses outage survived"]),
     ] {
@@ -376,6 +437,18 @@ fn advice_meets_its_goals_and_the_next_setting_does_not() {
         let refused = place.lease(&format!("run db {}", flags.replace("COMMAND", "true")));
         assert!(refused.err.contains("kubeconfig") && refused.err.matches("error:").count() == 1, "{}", refused.err);
     }
+}
+
+/// Each figure has its unit in its name, and no more digits than it has.
+#[test]
+fn advice_for_programs_has_units() {
+    let said = Place::new().lease("advise --failover-p99 15s --survive-outage 4s --runs 10 -o json");
+    let document: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let goals = &document["goals"];
+    assert_eq!(goals["failoverP99"]["derivedSeconds"], 13.02, "{document:#}");
+    assert_eq!(goals["outageSurvived"]["playedSeconds"], 4.0, "{document:#}");
+    assert_eq!((&goals["outageSurvived"]["played"], &goals["outageSurvived"]["leadersLost"]), (&10.into(), &0.into()));
+    assert!(goals["writesPerMinute"]["wanted"].is_null(), "{document:#}");
 }
 
 #[test]
@@ -394,5 +467,8 @@ fn goals_that_stand_against_each_other() {
     let outage = outage.trim();
     let said = place.lease(&format!("advise --failover-p99 5s --survive-outage {outage} --runs 10"));
     assert_eq!(said.code, 0, "{outage}: {}{}", said.out, said.err);
+    place.refused("advise --failover-p99 9s --max-writes-per-min 0.01 --runs 10", CONFIGURATION, &["at most 0.01"]);
+    let bounds = ["no durations", "durations of at most 10m", "a tenth of them, at least 500ms", "--survive-outage 8m"];
+    place.refused("advise --survive-outage 9h --runs 10", CONFIGURATION, &bounds);
     place.refused("advise --failover-p99 1s", CONFIGURATION, &["no durations", "--failover-p99 4"]);
 }

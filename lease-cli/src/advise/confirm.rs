@@ -6,11 +6,11 @@ use indicatif::ProgressBar;
 use lease_core::Pretty;
 use lease_memory::sim::{Measure, Measured, RuleName, Scenario, Setting};
 
-use super::goals::{Goal, Goals, ROUND_TRIPS};
+use super::goals::{Goal, Goals, ROUND_TRIPS, pretty};
 use super::search::Candidate;
 use crate::cli::Global;
 use crate::exit::{Code, Failure};
-use crate::simulate::progress;
+use crate::simulate::{progress, shown_ns};
 
 /// How the figures are confirmed.
 #[derive(Clone, Copy, Debug)]
@@ -25,13 +25,13 @@ pub(super) struct Play<'a> {
 /// What a simulation has shown of one set of durations.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Confirmed {
-    failover_p99: Duration,
+    pub(super) failover_p99: Duration,
     /// How long each outage was.
-    outage: Duration,
+    pub(super) outage: Duration,
     /// How many of them there were, and how many terms they have cost.
-    outages: u64,
-    lost: u64,
-    writes_per_minute: f64,
+    pub(super) outages: u64,
+    pub(super) lost: u64,
+    pub(super) writes_per_minute: f64,
 }
 
 impl Confirmed {
@@ -79,21 +79,12 @@ impl Confirmed {
 
     pub(super) fn told(&self, goal: Goal) -> String {
         match goal {
-            Goal::Failover => format!("{:.2}s", self.failover_p99.as_secs_f64()),
+            Goal::Failover if self.failover_p99 == Duration::MAX => "nobody led again".to_owned(),
+            Goal::Failover => shown_ns(u64::try_from(self.failover_p99.as_nanos()).unwrap_or(u64::MAX)),
             Goal::Outage => {
-                format!("{} of {} leaders lost by outages of {}", self.lost, self.outages, Pretty(self.outage))
+                format!("{} of {} leaders lost by outages of {}", self.lost, self.outages, pretty(self.outage))
             }
-            Goal::Writes => format!("{:.1}", self.writes_per_minute),
-        }
-    }
-
-    /// As a number: seconds, or writes a minute. Of an outage, how long it was while no leader was lost, or zero.
-    pub(super) fn value(&self, goal: Goal) -> f64 {
-        match goal {
-            Goal::Failover => self.failover_p99.as_secs_f64(),
-            Goal::Outage if self.lost > 0 => 0.0,
-            Goal::Outage => self.outage.as_secs_f64(),
-            Goal::Writes => self.writes_per_minute,
+            Goal::Writes => goal.shown(self.writes_per_minute),
         }
     }
 }

@@ -40,7 +40,8 @@ impl Goal {
         match self {
             // A crash comes at any moment between two renewals, and in one of a hundred right after one.
             Self::Failover => {
-                (timing.lease_duration() + TAKEOVER).as_secs_f64() - timing.retry_period().as_secs_f64() / 100.0
+                let at_most = timing.lease_duration() + TAKEOVER;
+                at_most.saturating_sub(timing.retry_period() / 100).as_secs_f64()
             }
             Self::Outage => timing.outage_survived().saturating_sub(ROUND_TRIPS).as_secs_f64(),
             Self::Writes => 60.0 / timing.retry_period().as_secs_f64(),
@@ -57,8 +58,8 @@ impl Goal {
 
     pub(super) fn shown(self, value: f64) -> String {
         match self {
-            Self::Writes => format!("{value:.1}"),
-            _ => Pretty(Duration::from_millis(millis(value))).to_string(),
+            Self::Writes => number(value),
+            _ => pretty(Duration::from_millis(millis(value))),
         }
     }
 
@@ -67,7 +68,7 @@ impl Goal {
         match self {
             Self::Failover => format!("--failover-p99 {}", self.shown(value)),
             Self::Outage => format!("--survive-outage {}", self.shown(value)),
-            Self::Writes => format!("--max-writes-per-min {value:.1}"),
+            Self::Writes => format!("--max-writes-per-min {}", number(value)),
         }
     }
 
@@ -129,7 +130,29 @@ impl Goals {
 
     pub(super) fn wanted(&self, goal: Goal) -> String {
         let word = if goal == Goal::Outage { "at least" } else { "at most" };
-        self.value(goal).map_or_else(|| "-".to_owned(), |value| format!("{word} {}", goal.shown(value)))
+        match (goal, self.value(goal)) {
+            (_, None) => "-".to_owned(),
+            // As it was given: what misses it by little must not look like what it misses.
+            (Goal::Writes, Some(value)) => format!("{word} {value}"),
+            (_, Some(value)) => format!("{word} {}", goal.shown(value)),
+        }
+    }
+
+    /// What is wanted of these durations, in parentheses where nobody asked for it.
+    pub(super) fn wanted_of(&self, goal: Goal, candidate: &Candidate) -> String {
+        let capped = self.capped();
+        let fifth = candidate.timing.lease_duration() / OUTAGE_SHARE;
+        let usual = Self { outage: capped.outage.or(Some(fifth)), ..capped };
+        match (self.value(goal), usual.value(goal)) {
+            (None, Some(_)) => format!("({})", usual.wanted(goal)),
+            _ => self.wanted(goal),
+        }
+    }
+
+    /// With a goal that nobody gave and that the search needs to end somewhere.
+    pub(super) fn capped(&self) -> Self {
+        let writes = self.writes_per_minute.or_else(|| self.failover_p99.is_none().then_some(USUAL_WRITES));
+        Self { writes_per_minute: writes, ..*self }
     }
 
     /// What the next setting in the order of the search would save.
@@ -149,6 +172,22 @@ impl fmt::Display for Goals {
     }
 }
 
+/// Three digits that say something, and one after the point at least.
+fn number(value: f64) -> String {
+    let (mut decimals, mut scaled) = (1, value);
+    while scaled < 10.0 && decimals < DECIMALS_MAX {
+        (decimals, scaled) = (decimals + 1, scaled * 10.0);
+    }
+    let text = format!("{value:.decimals$}");
+    let trimmed = text.trim_end_matches('0');
+    if trimmed.ends_with('.') { format!("{trimmed}0") } else { trimmed.to_owned() }
+}
+
+/// Nothing has the unit that everything else has.
+pub(super) fn pretty(duration: Duration) -> String {
+    if duration.is_zero() { "0s".to_owned() } else { Pretty(duration).to_string() }
+}
+
 fn millis(seconds: f64) -> u64 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of milliseconds")]
     let millis = (seconds * 1_000.0).round() as u64;
@@ -159,6 +198,11 @@ fn millis(seconds: f64) -> u64 {
 const TAKEOVER: Duration = Duration::from_millis(50);
 /// A read and a write after a blind attempt, over the links that are played: 1ms to 5ms one way.
 pub(super) const ROUND_TRIPS: Duration = Duration::from_millis(20);
+/// Where nobody says how long an outage has to be survived, this part of the lease duration.
+pub(super) const OUTAGE_SHARE: u32 = 5;
+/// As many as by default.
+const USUAL_WRITES: f64 = 30.0;
+const DECIMALS_MAX: usize = 9;
 /// By which factor and how much a goal is let down at a time.
 const LOOSER: f64 = 1.02;
 const TENTH: f64 = 0.1;

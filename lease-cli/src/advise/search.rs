@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use lease_core::{Constraints, Timing};
+use lease_core::{Constraints, Pretty, Timing};
 
-use super::goals::{Goal, Goals, ROUND_TRIPS};
+use super::goals::{Goal, Goals, OUTAGE_SHARE, ROUND_TRIPS};
 use crate::exit::{Code, Failure};
 
 /// Durations that go together.
@@ -35,9 +35,18 @@ impl Grid {
         }
     }
 
+    /// What is asked of all durations, whatever the goals are.
+    pub(super) fn bounds() -> String {
+        let (longest, least) = (Pretty(LONGEST), Pretty(STOP_MIN));
+        format!(
+            "only lease durations of at most {longest} are advised, and a tenth of them, at least {least}, is left to the \
+             work for stopping"
+        )
+    }
+
     /// All that meet the goals by their derived figures, the best first.
     pub(super) fn best(&self, goals: &Goals) -> Vec<Candidate> {
-        let capped = Self::capped(goals);
+        let capped = goals.capped();
         let mut found: Vec<Candidate> = self.all(&capped).filter(|one| capped.missed(one).is_empty()).collect();
         found.sort_by_key(|one| order(goals, one));
         found
@@ -45,7 +54,7 @@ impl Grid {
 
     /// What the search would have liked better than what it took, and why not: the next step of what it minimizes.
     pub(super) fn next_cheaper(&self, goals: &Goals, advised: &Candidate) -> Option<Candidate> {
-        let capped = Self::capped(goals);
+        let capped = goals.capped();
         let (lease, retry) = (advised.timing.lease_duration(), advised.timing.retry_period());
         let by_writes = goals.failover_p99.is_some();
         // Also those that survive as much as they can and still not enough.
@@ -78,7 +87,7 @@ impl Grid {
     pub(super) fn reachable(&self, goals: &Goals, goal: Goal) -> Option<f64> {
         let others = match goal {
             Goal::Writes => goals.without(goal),
-            _ => Self::capped(goals).without(goal),
+            _ => goals.capped().without(goal),
         };
         let all = self.all(&others).filter(|one| others.missed(one).is_empty());
         let values = all.map(|one| match goal {
@@ -88,12 +97,6 @@ impl Grid {
         });
         let better = |one: f64, other: f64| if goal == Goal::Outage { one.max(other) } else { one.min(other) };
         values.reduce(better).filter(|value| *value > 0.0)
-    }
-
-    /// A goal that nobody gave and that the search needs to end somewhere.
-    fn capped(goals: &Goals) -> Goals {
-        let writes = goals.writes_per_minute.or_else(|| goals.failover_p99.is_none().then_some(USUAL_WRITES));
-        Goals { writes_per_minute: writes, ..*goals }
     }
 
     fn all(&self, goals: &Goals) -> impl Iterator<Item = Candidate> + use<> {
@@ -114,7 +117,7 @@ impl Grid {
     }
 
     fn candidate(&self, lease: Duration, retry: Duration, outage: Option<Duration>) -> Option<Candidate> {
-        let needed = 2 * retry + ROUND_TRIPS + outage.unwrap_or(lease / 5).max(Duration::from_millis(1));
+        let needed = 2 * retry + ROUND_TRIPS + outage.unwrap_or(lease / OUTAGE_SHARE).max(Duration::from_millis(1));
         let renew = self.up(needed.max(self.down(lease * 2 / 3)));
         (renew <= self.hold_max(lease)).then(|| self.build(lease, renew, retry)).flatten()
     }
@@ -132,7 +135,7 @@ impl Grid {
     /// The longest renew deadline that leaves the work a tenth of the lease for stopping, and a moment.
     fn hold_max(&self, lease: Duration) -> Duration {
         let fence = lease * 98 / 100;
-        self.down(fence.saturating_sub((lease / 10).max(STOP_MIN)))
+        self.down(fence.saturating_sub((lease / STOP_SHARE).max(STOP_MIN)))
     }
 
     fn down(&self, duration: Duration) -> Duration {
@@ -156,8 +159,8 @@ fn order(goals: &Goals, one: &Candidate) -> (Duration, Duration) {
 /// A leader that is gone for longer than that before anybody notices is none.
 const LONGEST: Duration = Duration::from_mins(10);
 const FINE_BELOW: Duration = Duration::from_secs(10);
-/// Beside the margin that is kept free anyway.
+/// Which part of the lease duration the work has for stopping at least: most work needs some, and what is told to stop
+/// may be busy. Beside the margin that is kept free anyway.
+const STOP_SHARE: u32 = 10;
 const STOP_MIN: Duration = Duration::from_millis(500);
-/// As many as by default.
-const USUAL_WRITES: f64 = 30.0;
 const TINY: f64 = 1e-9;

@@ -42,6 +42,8 @@ pub struct Lane {
     pub acts: Vec<Span>,
     /// When the record named it and had not run out.
     pub holds: Vec<Span>,
+    /// When it was stopped, and could not act.
+    pub pauses: Vec<Span>,
 }
 
 /// A time in which something was wrong, such as a partition, or unknown.

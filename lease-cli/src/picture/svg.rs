@@ -175,7 +175,7 @@ sans-serif;font-size:12px;fill:#1b1f24}
 .lease .bg{fill:#fff}.lease .lane{fill:#f3f4f6}
 .lease .grid{fill:none;stroke:#d8dce1;stroke-width:1}.lease .axis{fill:none;stroke:#8a939d;stroke-width:1}
 .lease .mark{fill:none;stroke:#57606a;stroke-width:1;stroke-dasharray:2 3}
-.lease .acts{fill:#0072b2}.lease .holds{fill:#56b4e9}.lease .over{fill:#d55e00}.lease .gap{fill:#999}
+.lease .acts{fill:#0072b2}.lease .holds{fill:#56b4e9}.lease .over{fill:#d55e00}.lease .gap{fill:#999}.lease .paused{fill:#57606a}
 .lease .b0{fill:#e69f00}.lease .b1{fill:#cc79a7}.lease .b2{fill:#009e73}.lease .b3{fill:#f0e442}\
 .lease .b4{fill:#7f7f7f}
 .lease .shade{fill-opacity:.17}
@@ -188,7 +188,7 @@ sans-serif;font-size:12px;fill:#1b1f24}
 @media (prefers-color-scheme:dark){
 .lease text{fill:#e6e9ed}.lease .m,.lease .n{fill:#9aa5b1}.lease .bg{fill:#14171b}.lease .lane{fill:#1e2328}
 .lease .grid{stroke:#343b43}.lease .axis{stroke:#6c7681}.lease .mark{stroke:#9aa5b1}
-.lease .acts{fill:#56b4e9}.lease .holds{fill:#0072b2}.lease .gap{fill:#777f88}.lease .shade{fill-opacity:.22}
+.lease .acts{fill:#56b4e9}.lease .holds{fill:#0072b2}.lease .gap{fill:#777f88}.lease .paused{fill:#9aa5b1}.lease .shade{fill-opacity:.22}
 .lease .s0,.lease .dots{stroke:#56b4e9}.lease .s4{stroke:#0072b2}.lease .s6{stroke:#f0e442}\
 .lease .late{stroke:#ff7a1a}.lease .over{fill:#ff7a1a}.lease .limit{stroke:#ff7a1a}
 .lease .w{fill:#ff9a4d;stroke:#14171b}

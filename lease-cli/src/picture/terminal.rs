@@ -6,7 +6,7 @@ use super::axis::{Axis, label};
 use super::ecdf::{self, Figures, HEAD};
 use super::svg::whole;
 use super::text::{columns, padded, shortened, visible, wrapped};
-use super::timeline::{self, OVERLAP};
+use super::timeline::{self, OVERLAP, PAUSED};
 use super::{Ecdf, Latency, Span, Timeline, latency, span};
 
 /// Who led when: a strip for each candidate.
@@ -31,7 +31,11 @@ pub(super) fn timeline(timeline: &Timeline, width: usize, colored: bool) -> Stri
     for lane in &lanes {
         let acts = span::merged(&lane.acts, Duration::ZERO);
         let over = span::common(&acts, &overlaps);
-        page.row(&lane.name, &strip, &[(lane.holds.clone(), HOLDS), (acts, ACTS), (over, OVER)]);
+        page.row(
+            &lane.name,
+            &strip,
+            &[(lane.holds.clone(), HOLDS), (lane.pauses.clone(), PAUSE), (acts, ACTS), (over, OVER)],
+        );
     }
     if lanes.is_empty() {
         page.line("nobody was seen");
@@ -45,6 +49,7 @@ pub(super) fn timeline(timeline: &Timeline, width: usize, colored: bool) -> Stri
     page.legend(&[
         (lanes.iter().any(|lane| !lane.acts.is_empty()), ACTS, "acts"),
         (lanes.iter().any(|lane| !lane.holds.is_empty()), HOLDS, "holds the record"),
+        (lanes.iter().any(|lane| !lane.pauses.is_empty()), PAUSE, PAUSED),
         (!timeline.overlaps.is_empty(), OVER, "more than one acts"),
         (!timeline.gaps.spans.is_empty(), GAP, timeline.gaps.name.as_str()),
         (!kinds.is_empty(), BAND, "goes on"),
@@ -265,6 +270,7 @@ fn height(part: usize, of: usize) -> char {
 
 const ACTS: Ink = ('█', "34");
 const HOLDS: Ink = ('▒', "36");
+const PAUSE: Ink = ('=', "35");
 const OVER: Ink = ('!', "1;31");
 const GAP: Ink = ('x', "33");
 const BAND: Ink = ('~', "33");

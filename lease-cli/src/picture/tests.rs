@@ -14,7 +14,12 @@ fn span(from_ms: u64, until_ms: u64) -> Span {
 
 /// Two candidates, of whom one acts too long.
 fn overlap() -> Timeline {
-    let lane = |name: &str, acts, holds| Lane { name: name.to_owned(), acts: vec![acts], holds: vec![holds] };
+    let lane = |name: &str, acts, holds| Lane {
+        name: name.to_owned(),
+        acts: vec![acts],
+        holds: vec![holds],
+        ..Lane::default()
+    };
     Timeline {
         title: "Two acted at once for 4 s".to_owned(),
         subtitle: "seed 7; lease simulate --seed 7".to_owned(),
@@ -35,7 +40,12 @@ fn overlap() -> Timeline {
 fn crowd(name: &str) -> [Picture; 3] {
     let at = |i: u64| (i % 400) * 25_000 + i / 400 * 20;
     let spans: Vec<Span> = (0..2_000).map(|i| span(at(i), at(i) + 10)).collect();
-    let lane = |index: u32| Lane { name: format!("{name}{index}"), acts: spans.clone(), holds: spans.clone() };
+    let lane = |index: u32| Lane {
+        name: format!("{name}{index}"),
+        acts: spans.clone(),
+        holds: spans.clone(),
+        pauses: spans.clone(),
+    };
     let samples: Vec<Sample> = (0..20_000).map(|i| Sample { at: ms(i * 500), took: ms((i * 7919) % 12_000) }).collect();
     let durations: Vec<Duration> = samples.iter().map(|sample| sample.took).collect();
     let marks = spans.iter().map(|span| Mark { at: span.from, label: name.to_owned() }).collect();

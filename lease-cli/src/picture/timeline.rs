@@ -19,6 +19,7 @@ pub(super) fn lanes(timeline: &Timeline) -> Vec<Lane> {
         name: format!("{} more", rest.len()),
         acts: rest.iter().flat_map(|lane| lane.acts.iter().copied()).collect(),
         holds: rest.iter().flat_map(|lane| lane.holds.iter().copied()).collect(),
+        pauses: rest.iter().flat_map(|lane| lane.pauses.iter().copied()).collect(),
     });
     lanes
 }
@@ -73,11 +74,13 @@ pub(super) fn draw(timeline: &Timeline) -> Drawing {
 fn keys(timeline: &Timeline) -> Vec<Key> {
     let acts = timeline.lanes.iter().any(|lane| !lane.acts.is_empty());
     let holds = timeline.lanes.iter().any(|lane| !lane.holds.is_empty());
+    let pauses = timeline.lanes.iter().any(|lane| !lane.pauses.is_empty());
     let overlaps = !timeline.overlaps.is_empty();
     let gaps = !timeline.gaps.spans.is_empty();
     [
         (acts, "acts", "acts"),
         (holds, "holds", "holds the record"),
+        (pauses, "paused", PAUSED),
         (overlaps, "over", "more than one acts"),
         (gaps, "gap", timeline.gaps.name.as_str()),
     ]
@@ -108,7 +111,7 @@ impl<'a> Sketch<'a> {
         let names = lanes.iter().map(|lane| lane.name.as_str()).chain(kinds.iter().copied());
         let widest = names.chain([OVERLAP, timeline.gaps.name.as_str()]).map(|name| text_width(&harmless(name)));
         let left = PAD + widest.fold(0.0, f64::max).min(NAME_WIDTH_MAX) + 12.0;
-        let spans: usize = lanes.iter().map(|lane| lane.acts.len() + lane.holds.len()).sum();
+        let spans: usize = lanes.iter().map(|lane| lane.acts.len() + lane.holds.len() + lane.pauses.len()).sum();
         Self {
             timeline,
             canvas: Canvas::titled(&timeline.title, &timeline.subtitle),
@@ -210,6 +213,7 @@ impl<'a> Sketch<'a> {
                 &format!("{} holds the record", lane.name),
             );
             self.bars("acts", &lane.acts, y + height * 0.3, height * 0.4, &format!("{} acts", lane.name));
+            self.bars("paused", &lane.pauses, y + height * 0.42, height * 0.16, &format!("{} is {PAUSED}", lane.name));
             let acts = span::visible(&lane.acts, self.window, Duration::ZERO);
             let path = self.path(&span::common(&acts, &overlaps), y + height * 0.16, height * 0.68);
             self.canvas.path("over", &path, None);
@@ -310,5 +314,7 @@ const TICKS_MAX: u32 = 10;
 const WORDS_MAX: usize = 6;
 const BAR_WIDTH_MIN: f64 = 1.5;
 const BAND_COLORS: usize = 5;
+/// What a candidate is that does nothing, because it is stopped.
+pub(super) const PAUSED: &str = "paused";
 /// The row below the lanes.
 pub(super) const OVERLAP: &str = "overlap";

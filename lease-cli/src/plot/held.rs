@@ -174,7 +174,7 @@ impl Held {
     fn held_by(&mut self, holder: &str, span: Span) {
         match self.lanes.iter_mut().find(|lane| lane.name == holder) {
             Some(lane) => lane.holds.push(span),
-            None => self.lanes.push(Lane { name: holder.to_owned(), holds: vec![span], acts: Vec::new() }),
+            None => self.lanes.push(Lane { name: holder.to_owned(), holds: vec![span], ..Lane::default() }),
         }
     }
 

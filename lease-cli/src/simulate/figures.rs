@@ -277,7 +277,10 @@ struct Figures {
     writes_per_minute: f64,
     false_failovers_per_day: f64,
     overlap_count: usize,
-    /// The first ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_overlap_seconds: Option<f64>,
+    /// Whether all of them are listed, or only the first ones.
+    overlaps_complete: bool,
     overlaps: Vec<OverlapFound>,
     #[serde(skip_serializing_if = "Option::is_none")]
     violation: Option<String>,
@@ -327,6 +330,8 @@ impl Figures {
             writes_per_minute: measured.writes_per_minute(),
             false_failovers_per_day: measured.false_failovers_per_day(),
             overlap_count: measured.overlaps.len(),
+            max_overlap_seconds: measured.overlaps.iter().map(|found| found.overlap.span_ns()).max().map(seconds),
+            overlaps_complete: measured.overlaps.len() <= DOCUMENT_OVERLAPS_MAX,
             overlaps: measured.overlaps.iter().take(DOCUMENT_OVERLAPS_MAX).map(OverlapFound::of).collect(),
             violation: measured.violation.as_ref().map(|(seed, violation)| format!("seed {seed} violates {violation}")),
         }
@@ -357,7 +362,7 @@ const DOCUMENT_OVERLAPS_MAX: usize = 100;
 /// More strips than that fill a terminal.
 const STRIPS_MAX: usize = 4;
 const EXPLAINED: &str = "Leaderless is each time in which nobody acted, from the end of one leader's work to the start \
-                         of the next one's. Writes and false failovers (terms lost by processes that were alive) are \
+                         of the next one's; one that is paused does not act. Writes and false failovers (terms lost by processes that were alive) are \
                          counted over all simulated time. Where two act at once less time is without a leader, which is no \
                          advantage. All settings are played on the same seeds.";
 const UNSAFE_EXPLAINED: &str = "some of these durations break the inequality that exclusion rests on. Nothing is \

@@ -1,6 +1,5 @@
 //! The files that a simulation writes: whether they can be written, and a run that is kept.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -9,20 +8,27 @@ use lease_memory::sim::{Replay, Schedule, shrink};
 
 use super::{Arguments, replay};
 use crate::exit::{Code, Failure};
+use crate::files;
 use crate::picture::{rounded, visible};
-use crate::plot::writable;
 
 /// Refuses files that could not be written, before the first run: nobody waits for what would be lost.
 pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
+    let read = [(arguments.scenario.as_deref(), "the scenario"), (arguments.replay.as_deref(), "the replay file")];
     if let Some(target) = &arguments.out {
+        let saved = (arguments.save.as_deref(), "the run that is saved");
+        spare(target.path(), &[read[0], read[1], saved], "the picture", "use another -O FILE")?;
         target.check()?;
     }
     let Some(path) = &arguments.save else { return Ok(()) };
-    let same = |path: &Path| path.canonicalize().ok();
-    if arguments.scenario.as_deref().and_then(same).is_some_and(|scenario| Some(scenario) == same(path)) {
-        return Err(Failure::new(Code::Usage, "the run would overwrite the scenario").help("use another --save FILE"));
-    }
-    writable(path).map_err(|error| refused(path, &error))
+    spare(path, &read, "the run", "use another --save FILE")?;
+    files::writable(path).map_err(|error| refused(path, &error))
+}
+
+/// Refuses to write over any of these.
+fn spare(path: &Path, others: &[(Option<&Path>, &str)], what: &str, help: &str) -> Result<(), Failure> {
+    let found = others.iter().find(|(other, _)| other.is_some_and(|other| files::are_same(path, other)));
+    found
+        .map_or(Ok(()), |(_, name)| Err(Failure::new(Code::Usage, format!("{what} would overwrite {name}")).help(help)))
 }
 
 /// Writes a run to a file, made smaller where it breaks something, and says so in a line.
@@ -35,7 +41,7 @@ pub(super) fn save(path: &Path, replay: &Replay) -> Result<String, Failure> {
         }
         None => (replay.to_json(), "whole, for it breaks no invariant".to_owned()),
     };
-    fs::write(path, text).map_err(|error| refused(path, &error))?;
+    files::write(path, &text).map_err(|error| refused(path, &error))?;
     Ok(format!("\nsaved: {} ({}; {how})\n", visible(&path.display().to_string()), visible(&replay.origin)))
 }
 

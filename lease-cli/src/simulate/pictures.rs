@@ -17,6 +17,12 @@ pub(super) fn timeline(name: &str, subtitle: String, schedule: &Schedule, outcom
     for (node, from_ns, until_ns) in told.acts {
         lanes[node].acts.push(span(from_ns, until_ns));
     }
+    for (node, from_ns, until_ns) in told.pauses {
+        lanes[node].pauses.push(span(from_ns, until_ns));
+    }
+    for lane in &mut lanes {
+        lane.acts = without(&lane.acts, &lane.pauses);
+    }
     for (node, from_ns, until_ns) in told.holds {
         lanes[node].holds.push(span(from_ns, until_ns));
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use lease_memory::sim::{Batch, Demands, Excuse, Family, Finding, Keep, Replay, run};
+use lease_memory::sim::{Batch, Demands, Excuse, Family, Finding, Keep, Replay, Stats, run};
 use serde::Serialize;
 
 use super::replay::Scene;
@@ -74,29 +74,21 @@ fn many(family: Family, from: u64, runs: u64, arguments: &Arguments, global: &Gl
         None => String::new(),
     };
     let stats = &outcome.stats;
-    let excuses = [Excuse::ClockRate, Excuse::Frozen, Excuse::Edited, Excuse::RolledBack, Excuse::Late];
-    let told: Vec<(usize, &str)> = excuses
-        .into_iter()
-        .map(|excuse| (stats.overlaps.iter().filter(|one| one.excuse == Some(excuse)).count(), excuse.as_str()))
-        .filter(|(count, _)| *count > 0)
-        .collect();
     let document = Document {
         preset: family.as_str(),
         runs: outcome.runs,
         seed: from,
         faults: stats.faults,
         terms: stats.terms,
-        overlaps: stats.overlaps.len(),
+        overlap_count: stats.overlaps.len(),
+        overlaps: Kind::all(stats),
         interrupted: is_interrupted,
         violation: outcome.finding.as_ref().map(ToString::to_string),
     };
     match global.output {
         Output::Table => {
             let mut text = format!("{} runs, {} faults, {} terms\n", document.runs, document.faults, document.terms);
-            text.extend(told.iter().map(|(count, why)| {
-                let plural = if *count == 1 { "" } else { "s" };
-                format!("{count} overlap{plural}, because {why}\n")
-            }));
+            text.extend(document.overlaps.iter().map(Kind::told));
             text += &document.violation.clone().map_or_else(|| "no violation\n".to_owned(), |found| found + "\n");
             if is_interrupted {
                 let _ = writeln!(text, "interrupted after {} of {runs} runs", outcome.runs);
@@ -120,11 +112,40 @@ struct Document {
     seed: u64,
     faults: u64,
     terms: u64,
-    /// All of them with a broken assumption, or there is a violation.
-    overlaps: usize,
+    overlap_count: usize,
+    overlaps: Vec<Kind>,
     interrupted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     violation: Option<String>,
+}
+
+/// Overlaps for one reason.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Kind {
+    count: usize,
+    /// None where a candidate follows client-go's rules, of which nothing is demanded, or where there is a violation.
+    broken_assumption: Option<&'static str>,
+}
+
+impl Kind {
+    /// Those that there were.
+    fn all(stats: &Stats) -> Vec<Self> {
+        let excuses = Excuse::ALL.into_iter().map(Some).chain([None]);
+        let kinds = excuses.map(|excuse| Self {
+            count: stats.overlaps.iter().filter(|overlap| overlap.excuse == excuse).count(),
+            broken_assumption: excuse.map(Excuse::as_str),
+        });
+        kinds.filter(|kind| kind.count > 0).collect()
+    }
+
+    fn told(&self) -> String {
+        let (count, plural) = (self.count, if self.count == 1 { "" } else { "s" });
+        match self.broken_assumption {
+            Some(why) => format!("{count} overlap{plural}, because {why}\n"),
+            None => format!("{count} overlap{plural} beside client-go's rules, which promise no exclusion\n"),
+        }
+    }
 }
 
 /// How many seeds are played when nobody says.

@@ -14,11 +14,17 @@ pub enum Excuse {
     Edited,
     /// The store lost acknowledged writes.
     RolledBack,
+    /// A process was stopped for longer than its hold, and its work with it.
+    Paused,
     /// Work did not stop in its time.
     Late,
 }
 
 impl Excuse {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::ClockRate, Self::Frozen, Self::Edited, Self::RolledBack, Self::Paused, Self::Late];
+
     /// In words.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -26,6 +32,7 @@ impl Excuse {
             Self::Frozen => "a virtual machine was frozen with its clocks",
             Self::Edited => "the record was edited, and not everybody could know what it was",
             Self::RolledBack => "the store lost acknowledged writes",
+            Self::Paused => "a process was paused while it led",
             Self::Late => "work did not stop in its time",
         }
     }

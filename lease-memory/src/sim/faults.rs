@@ -186,6 +186,7 @@ impl World<'_> {
         self.processes[node].end(node, self.now_ns);
         self.oracle.crashed(node, self.now_ns);
         self.telling.rests(node, self.now_ns);
+        self.telling.goes_on(node, self.now_ns);
         if let Some(back_ns) = back_ns {
             let life = self.processes[node].life;
             self.queue.push(self.now_ns + back_ns, Happening::Start { node, life });
@@ -234,6 +235,7 @@ impl World<'_> {
         process.paused_until_ns = Some(process.paused_until_ns.unwrap_or(0).max(until_ns));
         process.wake_at_ns = u64::MAX;
         self.oracle.pauses(node, self.now_ns);
+        self.telling.pauses(node, self.now_ns);
         let process = &self.processes[node];
         if self.oracle.nodes[node].acts && u128::from(for_ns) > process.timing.lease_duration().as_nanos() {
             self.oracle.saw(Seen::LongPause);
@@ -250,6 +252,7 @@ impl World<'_> {
         }
         process.paused_until_ns = None;
         // Before anything else: the rest of an act whose check was before the pause.
+        self.telling.goes_on(node, self.now_ns);
         let verdict = self.oracle.goes_on(node, life, self.now_ns);
         self.judge(verdict)?;
         let process = &mut self.processes[node];
@@ -378,6 +381,7 @@ impl World<'_> {
             if ran {
                 self.oracle.crashed(node, self.now_ns);
                 self.telling.rests(node, self.now_ns);
+                self.telling.goes_on(node, self.now_ns);
             }
             let life = self.processes[node].life;
             self.queue.push(self.now_ns + RESTART_NS, Happening::Start { node, life });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lease_core::{HolderIdentity, Instant, Purpose, Term, TermId, Timestamp, Versioned};
 
+use super::assumptions::Excuse;
 use super::invariants::i10_request_rate::RequestRate;
 use super::invariants::i12_agreement::Spinning;
 use super::invariants::rules::Shown;
@@ -91,6 +92,12 @@ impl Judged {
     /// The work of ours that goes on.
     pub(super) fn working(&self) -> Option<&Work> {
         self.work.as_ref().filter(|work| work.acts)
+    }
+
+    /// Why its work goes on beyond its time.
+    pub(super) fn why_late(&self) -> Excuse {
+        let hangs = self.working().is_some_and(|work| work.hangs);
+        if hangs { Excuse::Late } else { Excuse::Paused }
     }
 
     /// Whether a renew time is that of a write of its own.

@@ -8,7 +8,7 @@ use lease_core::{
 };
 
 use super::Demands;
-use super::assumptions::{Assumptions, Excuse};
+use super::assumptions::Assumptions;
 use super::conduct::{Conduct, PeerWrite};
 use super::invariants::i02_rising_tokens::RisingTokens;
 use super::invariants::i03_fenced_resource::FencedResource;
@@ -41,6 +41,8 @@ pub(super) struct Oracle {
     seen: [u64; Seen::ALL.len()],
     /// Since when nobody acts; none before the first term, and while somebody does.
     leaderless_since_ns: Option<u64>,
+    /// The latest time without anybody: from when until when.
+    leaderless_last_ns: (u64, u64),
     /// The overlaps that go on.
     open: Vec<Overlap>,
 }
@@ -80,6 +82,7 @@ impl Oracle {
             resource: FencedResource::new(),
             seen: [0; Seen::ALL.len()],
             leaderless_since_ns: None,
+            leaderless_last_ns: (0, 0),
             open: Vec::new(),
         }
     }
@@ -254,13 +257,11 @@ impl Oracle {
 
     /// Its work begins to act, by notice or, for a peer, by callback.
     pub(super) fn started(&mut self, node: usize, now_ns: u64) -> Verdict {
-        if let Some(since_ns) = self.leaderless_since_ns.take() {
-            self.stats.leaderless_ns.push(now_ns - since_ns);
-        }
+        self.somebody_acts(now_ns);
         let verdict = i01_mutual_exclusion::started(node, &self.nodes, &self.assumptions, &self.conduct, now_ns);
         let others: Vec<usize> = self.acting().filter(|other| *other != node).collect();
         for other in others {
-            let late = self.nodes[other].is_late.then_some(Excuse::Late);
+            let late = self.nodes[other].is_late.then(|| self.nodes[other].why_late());
             let excuse = self.assumptions.excuse(other, node, now_ns).or(late);
             if excuse.is_some() {
                 self.saw(Seen::ExcusedOverlap);
@@ -283,9 +284,27 @@ impl Oracle {
         }
         judged.is_late = false;
         self.close_overlaps(node, now_ns);
-        if self.acting().next().is_none() {
-            self.leaderless_since_ns = Some(now_ns);
+        self.one_fewer_acts(now_ns);
+    }
+
+    /// Somebody acts again, which is all that this is about: what is demanded of it is judged elsewhere.
+    fn somebody_acts(&mut self, now_ns: u64) {
+        if let Some(since_ns) = self.leaderless_since_ns.take() {
+            self.stats.leaderless_ns.push(now_ns - since_ns);
+            self.leaderless_last_ns = (since_ns, now_ns);
         }
+    }
+
+    /// One who acted does so no more, or is stopped: who is stopped does nothing, whatever the record says of it.
+    fn one_fewer_acts(&mut self, now_ns: u64) {
+        let somebody_acts = self.nodes.iter().any(|judged| judged.acts && !judged.is_paused);
+        if somebody_acts || self.leaderless_since_ns.is_some() {
+            return;
+        }
+        let (since_ns, until_ns) = self.leaderless_last_ns;
+        // Whoever goes on only to find that it has to stop, at the same moment, has not ended anything.
+        let is_the_same = until_ns == now_ns && self.stats.leaderless_ns.pop().is_some();
+        self.leaderless_since_ns = Some(if is_the_same { since_ns } else { now_ns });
     }
 
     /// The overlaps of ours whose excuse had ended before this moment, while both act on.
@@ -352,6 +371,9 @@ impl Oracle {
     pub(super) fn pauses(&mut self, node: usize, now_ns: u64) {
         self.nodes[node].is_paused = true;
         self.close_overlaps(node, now_ns);
+        if self.nodes[node].acts {
+            self.one_fewer_acts(now_ns);
+        }
     }
 
     /// A process that was stopped goes on in the middle of an act that was checked before.
@@ -359,10 +381,12 @@ impl Oracle {
         let judged = &mut self.nodes[node];
         judged.went_on_at_ns = Some(now_ns);
         judged.is_paused = false;
+        let why = judged.why_late();
         if judged.acts {
+            self.somebody_acts(now_ns);
             let others: Vec<usize> = self.acting().filter(|other| *other != node).collect();
             for other in others.into_iter().filter(|other| !self.nodes[*other].is_paused) {
-                let excuse = self.assumptions.excuse(node, other, now_ns).or(Some(Excuse::Late));
+                let excuse = self.assumptions.excuse(node, other, now_ns).or(Some(why));
                 self.open.push(Overlap { nodes: (node, other), from_ns: now_ns, until_ns: now_ns, excuse });
             }
         }

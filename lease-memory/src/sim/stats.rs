@@ -13,8 +13,8 @@ pub struct Stats {
     pub steps: u64,
     /// How many things happened to them.
     pub faults: u64,
-    /// Each time without anybody acting, from the end of one term to the start of the next; not the one before the
-    /// first term.
+    /// Each time without anybody acting, from the end of one term to the start of the next, or while whoever leads is
+    /// stopped; not the one before the first term.
     pub leaderless_ns: Vec<u64>,
     /// Whether nobody acted at the end, although somebody had before; of many runs, whether that was so in any.
     pub ended_leaderless: bool,

@@ -14,8 +14,10 @@ use super::words;
 /// Who acted and who held the record, when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
-    /// Who acted: candidate, from, until.
+    /// Whose work went on: candidate, from, until. It does nothing while its process is stopped.
     pub acts: Vec<(usize, u64, u64)>,
+    /// Whose process was stopped: candidate, from, until.
+    pub pauses: Vec<(usize, u64, u64)>,
     /// Whom the stored record named: candidate, from, until.
     pub holds: Vec<(usize, u64, u64)>,
 }
@@ -37,6 +39,7 @@ pub(super) struct Telling {
     story: Option<Vec<(u64, String)>>,
     timeline: Option<Timeline>,
     acts_since: Vec<Option<u64>>,
+    paused_since: Vec<Option<u64>>,
     holder: Option<(usize, u64)>,
     hasher: Option<SipHasher13>,
 }
@@ -47,6 +50,7 @@ impl Telling {
             story: keep.story.then(Vec::new),
             timeline: keep.timeline.then(Timeline::default),
             acts_since: vec![None; nodes],
+            paused_since: vec![None; nodes],
             holder: None,
             hasher: keep.hash.then(SipHasher13::new),
         }
@@ -125,6 +129,17 @@ impl Telling {
         }
     }
 
+    pub(super) fn pauses(&mut self, node: usize, now_ns: u64) {
+        self.paused_since[node].get_or_insert(now_ns);
+    }
+
+    /// It goes on, or is gone.
+    pub(super) fn goes_on(&mut self, node: usize, now_ns: u64) {
+        if let (Some(since_ns), Some(timeline)) = (self.paused_since[node].take(), &mut self.timeline) {
+            timeline.pauses.push((node, since_ns, now_ns));
+        }
+    }
+
     /// The stored record names this holder from now on.
     pub(super) fn holds(&mut self, holder: Option<&HolderIdentity>, now_ns: u64) {
         let Some(timeline) = &mut self.timeline else { return };
@@ -145,6 +160,7 @@ impl Telling {
     pub(super) fn end(&mut self, now_ns: u64) {
         for node in 0..self.acts_since.len() {
             self.rests(node, now_ns);
+            self.goes_on(node, now_ns);
         }
         if let (Some((node, since_ns)), Some(timeline)) = (self.holder.take(), &mut self.timeline) {
             timeline.holds.push((node, since_ns, now_ns));

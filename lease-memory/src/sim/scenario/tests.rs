@@ -92,6 +92,46 @@ fn shorter_durations_fail_over_sooner() {
     assert!((27.0..32.0).contains(&measured[0].writes_per_minute()), "{}", measured[0].writes_per_minute());
 }
 
+/// What the record says of a leader that is stopped is one thing, and that nobody acts meanwhile another.
+#[test]
+fn whoever_is_paused_leads_nobody() {
+    let one = [setting("15s/10s/2s")];
+    let played = |what: &str, lasts: &str| {
+        let text = format!("until: 4m\nevents:\n  - {{at: 1m, what: {what}, for: {lasts}}}\n");
+        let scenario = Scenario::from_yaml(&text).expect("a scenario");
+        let measure = Measure { scenario: &scenario, settings: &one, seed: 1, runs: 20, threads: None };
+        measure.play(&|_| {}).expect("it can be played").remove(0)
+    };
+    for what in ["pause", "suspend"] {
+        // Until somebody else takes over, and once: that the paused one finds its term over ends nothing.
+        let long = played(what, "60s");
+        assert_eq!((long.stats.leaderless_ns.len(), long.overlaps.len()), (20, 0), "{what}");
+        let seconds = |ns: &u64| *ns as f64 / 1e9;
+        assert!(long.stats.leaderless_ns.iter().all(|ns| (12.9..15.2).contains(&seconds(ns))), "{what}: {long:?}");
+        // Until it goes on itself, and has still its term.
+        let short = played(what, "3s");
+        assert_eq!((short.stats.leaderless_ns.as_slice(), short.stats.false_failovers), (&[3_000_000_000; 20][..], 0));
+    }
+    // Nobody else: from the pause on until the same one leads again is one time without a leader.
+    let text = "nodes: 1\nuntil: 4m\nevents:\n  - {at: 1m, what: pause, for: 60s}\n";
+    let scenario = Scenario::from_yaml(text).expect("a scenario");
+    let outcome = run(&scenario.draw(&one[0], 1).expect("drawn"), one[0].demands(), Keep::default()).expect("it runs");
+    assert!(matches!(outcome.stats.leaderless_ns.as_slice(), [ns] if *ns > 60_000_000_000), "{:?}", outcome.stats);
+}
+
+/// client-go's work goes on after a pause until it is cancelled: that is a pause, and not work that hangs.
+#[test]
+fn an_overlap_after_a_pause_says_so() {
+    let text = "until: 4m\nevents:\n  - {at: 1m, what: pause, for: 60s}\n";
+    let scenario = Scenario::from_yaml(text).expect("a scenario");
+    let setting = Setting::new(Three::USUAL, RuleName::ClientGo, false).expect("the usual durations");
+    let measure = Measure { scenario: &scenario, settings: &[setting], seed: 1, runs: 50, threads: None };
+    let measured = measure.play(&|_| {}).expect("it can be played").remove(0);
+    assert!(!measured.overlaps.is_empty(), "none of these shows it");
+    let excuses: Vec<_> = measured.overlaps.iter().map(|found| found.overlap.excuse).collect();
+    assert!(excuses.iter().all(|excuse| *excuse == Some(crate::sim::Excuse::Paused)), "{excuses:?}");
+}
+
 #[test]
 fn percentiles_are_by_nearest_rank() {
     let hundred: Vec<u64> = (1..=100).collect();
