@@ -209,7 +209,7 @@ struct Document {
 #[derive(Debug, Serialize)]
 struct Figures {
     #[serde(rename = "failoverP99")]
-    failover_p99: Seconds,
+    failover_p99: Delay,
     #[serde(rename = "outageSurvived")]
     outage_survived: Outages,
     #[serde(rename = "writesPerMinute")]
@@ -217,11 +217,13 @@ struct Figures {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Seconds {
-    wanted_seconds: Option<f64>,
-    derived_seconds: f64,
-    simulated_seconds: f64,
+struct Delay {
+    #[serde(rename = "wantedSeconds")]
+    wanted: Option<f64>,
+    #[serde(rename = "derivedSeconds")]
+    derived: f64,
+    #[serde(rename = "simulatedSeconds")]
+    simulated: f64,
 }
 
 /// What outages of one length have cost: how much longer they might have been was not tried.
@@ -255,10 +257,10 @@ impl Figures {
         let derived = |goal: Goal| goal.derived(&advice.advised);
         let seen = &advice.confirmed;
         Self {
-            failover_p99: Seconds {
-                wanted_seconds: wanted(Goal::Failover),
-                derived_seconds: derived(Goal::Failover),
-                simulated_seconds: seen.failover_p99.as_secs_f64(),
+            failover_p99: Delay {
+                wanted: wanted(Goal::Failover),
+                derived: derived(Goal::Failover),
+                simulated: seen.failover_p99.as_secs_f64(),
             },
             outage_survived: Outages {
                 wanted_seconds: wanted(Goal::Outage),

@@ -37,9 +37,7 @@ impl World<'_> {
         let Some(record) = self.edited(edit, stored) else { return };
         self.note_who_knows(edit, stored, Some(&record));
         if let Some(put) = self.store.edit(self.now_ns, |current| *current = record) {
-            if matches!(edit, Edit::Restore(_)) {
-                self.store.note_put_back(&put);
-            }
+            self.store.is_restored |= matches!(edit, Edit::Restore(_));
             self.telling.holds(put.record.holder.as_ref(), self.now_ns);
             self.tell_watchers(&Hint::Changed(put));
         }
@@ -141,12 +139,12 @@ impl World<'_> {
                 let knows = knows && !matches!(judged.unresolved, Some((_, Purpose::Release)));
                 // A release without marks is believed by whoever last saw a holder that leaves none.
                 let knows = knows && (!is_unmarked || is_marked(&seen.record));
-                // An older term's release is believed by whoever saw nothing that was stored since, and so is that of a term
-                // whose record was put back, by whoever saw nothing that was stored since that, or whoever only knows of
-                // terms that count from a new beginning.
+                // An older term's release is believed by whoever saw nothing that was stored since; by whoever saw last what
+                // was put there by hand, and nothing of what was stored since that; and by whoever only knows of terms that
+                // count from a new beginning.
                 let latest = judged.revision_max;
                 let knows = knows
-                    && released_at.is_none_or(|revision| latest > revision && !self.store.was_put_back(latest))
+                    && released_at.is_none_or(|revision| latest > revision && !self.store.was_by_hand(latest))
                     && released.is_none_or(|release| Some(release.transitions) <= judged.count_max);
                 knows && process.runs && !deceives && !hides
             })

@@ -38,8 +38,8 @@ pub(super) struct Store {
     pub(super) edits_in_a_row: u32,
     /// Whether an older one was put back since.
     pub(super) is_restored: bool,
-    /// The revisions at which an older one was put back.
-    put_back: Vec<u128>,
+    /// The revisions of the records that somebody has put there by hand.
+    by_hand: Vec<u128>,
     /// Whether it can be understood.
     pub(super) is_readable: bool,
     /// The highest epoch that was ever stored.
@@ -64,7 +64,7 @@ impl Store {
             edited: Vec::new(),
             edits_in_a_row: 0,
             is_restored: false,
-            put_back: Vec::new(),
+            by_hand: Vec::new(),
             is_readable: true,
             epoch_max: 0,
         }
@@ -128,14 +128,9 @@ impl Store {
         self.edited.contains(&renew_time)
     }
 
-    /// Whether what this revision showed was an older record that somebody had put back.
-    pub(super) fn was_put_back(&self, revision: u128) -> bool {
-        self.put_back.contains(&revision)
-    }
-
-    pub(super) fn note_put_back(&mut self, put: &Versioned) {
-        self.is_restored = true;
-        self.put_back.extend(put.revision);
+    /// Whether what this revision showed was put there by hand.
+    pub(super) fn was_by_hand(&self, revision: u128) -> bool {
+        self.by_hand.contains(&revision)
     }
 
     pub(super) fn note_edited(&mut self, before: &LeaseRecord) {
@@ -147,6 +142,7 @@ impl Store {
     pub(super) fn edit(&mut self, now_ns: u64, change: impl FnOnce(&mut LeaseRecord)) -> Option<Versioned> {
         let stored = self.state.edit(&self.name, change)?;
         self.is_readable = true;
+        self.by_hand.extend(stored.revision);
         self.note(&stored, now_ns, false);
         Some(stored)
     }
