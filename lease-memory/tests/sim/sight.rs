@@ -70,7 +70,7 @@ fn clocks_beyond_their_bound_make_two_act_and_that_is_excused() {
 fn a_failure_shrinks_to_a_file_that_can_be_read_and_replayed() {
     let (schedule, invariant) =
         violations(with_durations(at_the_edge(150_000_000), 200)).pop().expect("the margin is too small");
-    let (smaller, violation) = shrink(&schedule, Demands::ALL, Duration::from_secs(3_600)).expect("it is violated");
+    let (smaller, violation) = shrink(&schedule, Demands::ALL, Duration::from_hours(1)).expect("it is violated");
     assert_eq!(violation.invariant, invariant);
     assert!(smaller.faults.len() <= 3 && smaller.nodes.len() == 2, "{smaller:?}");
     let replay = Replay { origin: "test".into(), violates: Some(violation.to_string()), schedule: smaller };
