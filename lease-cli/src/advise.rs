@@ -21,6 +21,7 @@ use self::goals::{Goal, Goals};
 use self::search::{Candidate, Grid};
 use crate::cli::{Global, Output};
 use crate::exit::{Code, Failure};
+use crate::simulate::seed;
 use crate::{duration, show};
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     runs: u64,
     /// The seed of the first run
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
     runs: Option<u64>,
     /// The seed of the first run; the next ones have the numbers that follow [default: that of the scenario, 1; 0 for a
     /// preset of the proof]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// When each run ends [default: that of the scenario]
     #[arg(long, value_name = "DURATION", value_parser = run_length)]
@@ -174,6 +174,10 @@ impl PresetName {
             Self::Proof(_) => "of the proof: each seed draws a whole run".to_owned(),
         }
     }
+}
+
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is no seed: there are whole numbers from 0 to {}", u64::MAX))
 }
 
 fn run_length(text: &str) -> Result<Duration, String> {

@@ -399,6 +399,8 @@ fn flags_that_cannot_work() {
         ("simulate --preset crash --runs 1 -O none/r.svg", 71, &["none/r.svg", "cannot be written"]),
         ("simulate --preset crash -o name", USAGE, &["no names"]),
         ("simulate --preset edits --compare 8s/5s/1s", USAGE, &["--compare means nothing to preset edits"]),
+        ("simulate --preset crash --seed -1", USAGE, &["\"-1\" is no seed", "from 0 to 18446744073709551615"]),
+        ("advise --failover-p99 9s --seed=-1", USAGE, &["\"-1\" is no seed"]),
         ("simulate --preset edits --nodes 2", USAGE, &["--nodes means nothing to preset edits"]),
         ("simulate --replay x.json --seed 3", USAGE, &["--replay", "--seed"]),
         ("advise", USAGE, &["--failover-p99"]),
@@ -408,6 +410,18 @@ fn flags_that_cannot_work() {
     ] {
         place.refused(line, code, says);
     }
+}
+
+/// A name that looks like an option is none, and what is to be pasted says so.
+#[test]
+fn what_is_to_be_pasted_is_taken() {
+    let place = Place::new();
+    place.write("-x.yaml", "until: 1m\n");
+    let said = place.lease("simulate --runs 1 -- -x.yaml").out;
+    let command =
+        said.lines().find_map(|line| line.split("Drawn by: lease ").nth(1)).unwrap_or_else(|| panic!("{said}"));
+    assert!(command.contains(" ./-x.yaml "), "{command}");
+    assert_eq!(place.lease(command).code, 0, "{command}");
 }
 
 #[test]
