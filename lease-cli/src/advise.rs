@@ -307,9 +307,9 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) const EXPLAINED: &str = "\
-Only lease durations of at most 10m are advised: a leader that is gone for longer before anybody notices
-is none. A tenth of them, at least 500ms, is left to the work for stopping; `lease run` takes durations
-that leave less, too.";
+Only lease durations of at most 10m are advised: a leader that is gone for longer
+before anybody notices is none. A tenth of them, at least 500ms, is left to the
+work for stopping; `lease run` takes durations that leave less, too.";
 
 /// The derived figures are close: what they promise and a simulation does not keep is off by a step or two.
 const TRIES_MAX: usize = 20;

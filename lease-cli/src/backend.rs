@@ -135,4 +135,4 @@ pub(crate) async fn look(store: &dyn Store, name: &str) -> Result<Option<Listed>
 }
 
 /// The heading in every help text of what only concerns commands that speak to a server.
-const CLUSTER: &str = "Cluster (for those commands that use one)";
+pub(crate) const CLUSTER: &str = "Cluster (for those commands that use one)";

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::exit::{Code, Failure};
 use crate::logging::{self, Color, LogFormat};
@@ -74,9 +74,27 @@ enum Command {
     Delete(delete::Arguments),
 }
 
+/// The command line, where the commands that use no cluster do not show how one is reached.
+fn command() -> clap::Command {
+    let mut command = Cli::command();
+    // Before that the global options are not there.
+    command.build();
+    ["plot", "simulate", "advise"].into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |subcommand| {
+            subcommand.mut_args(|option| {
+                // Which durations there are depends on the kind of backend.
+                let is_used = name == "advise" && option.get_id() == "backend";
+                let is_hidden = option.get_help_heading() == Some(backend::CLUSTER) && !is_used;
+                if is_hidden { option.hide(true) } else { option }
+            })
+        })
+    })
+}
+
 /// The program.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too, on standard output.
@@ -122,13 +140,30 @@ fn execute(cli: Cli) -> Result<u8, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn only_commands_that_use_a_cluster_show_its_options() {
+        let help = |name: &str| {
+            let error = command().try_get_matches_from(["lease", name, "--help"]).expect_err("help is shown");
+            error.to_string()
+        };
+        for (name, shows) in [("get", true), ("run", true), ("plot", false), ("simulate", false), ("advise", false)] {
+            assert_eq!(help(name).contains("--kubeconfig"), shows, "{name}");
+            assert!(help(name).contains("--output"), "{name}");
+            // What is wrapped already is not wrapped again; a usage never is.
+            let help = help(name);
+            let mut wrapped = help.lines().filter(|line| !line.starts_with("Usage"));
+            assert!(wrapped.all(|line| line.chars().count() <= 100), "{name}");
+        }
+        assert!(help("advise").contains("--backend") && !help("simulate").contains("--backend"));
+        // They are understood all the same.
+        assert!(command().try_get_matches_from(["lease", "--namespace", "a", "plot", "r.jsonl"]).is_ok());
     }
 
     #[test]

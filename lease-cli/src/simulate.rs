@@ -109,7 +109,7 @@ pub(crate) fn simulate(arguments: &Arguments, global: &Global) -> Result<u8, Fai
     }
     let plan = Plan::of(arguments)?;
     outputs::check(arguments)?;
-    let stop = signals::interruption().map_err(|error| Failure::of(Code::System, &error))?;
+    let stop = signals::interruption(global.quiet == 0).map_err(|error| Failure::of(Code::System, &error))?;
     if global.output == Output::Table {
         // Before anything is played, so that nobody waits for the first word.
         show::offer(&(plan.heading() + "\n\n"))?;
@@ -196,5 +196,6 @@ pub(crate) const EXAMPLES: &str = "Examples:
   lease simulate --preset edits --seed 8812
   lease simulate --replay violation.json
 
-Exit code: 0 when nobody ever acted beside another, 1 when somebody did or an invariant broke; of many
-seeds of the proof only the latter counts, because they break assumptions on purpose.";
+Exit code: 0 when nobody ever acted beside another, 1 when somebody did or an
+invariant broke; of many seeds of the proof only the latter counts, because they
+break assumptions on purpose.";

@@ -291,7 +291,12 @@ fn whoever_stops_reading_changes_neither_the_files_nor_the_verdict() {
     let mut child = lease.args(line.split_whitespace()).spawn().expect("lease starts");
     drop(child.stdout.take());
     assert_eq!(child.wait().expect("it ends").code(), Some(1));
-    assert!(place.read("r.html").contains("two act at once") && place.read("run.json").contains("\"digest\""));
+    let page = place.read("r.html");
+    assert!(
+        page.contains("<pre><code>lease simulate --preset partition --compare 15s/14s/2s --rule client-go "),
+        "{page}"
+    );
+    assert!(page.contains("two act at once") && place.read("run.json").contains("\"digest\""));
     let said = place.lease("simulate --preset partition --compare 15s/20s/2s --unsafe-timing --runs 5 --save run.json");
     assert!(said.out.contains("saved: run.json (seed ") && said.out.contains("made smaller: "), "{}", said.out);
     let said = place.lease("simulate --preset crash --runs 1 --save good.json").out;
@@ -364,6 +369,24 @@ fn an_interruption_tells_what_there_is_so_far() {
         assert_eq!(child.wait().expect("it ends").code(), Some(130), "{heading}{rest}");
         assert!(rest.contains("interrupted after ") && rest.contains(" of 10000000 runs"), "{rest}");
     }
+}
+
+/// What has begun may take long, and whoever waits for it is told so.
+#[test]
+fn an_interruption_is_answered_at_once() {
+    let place = Place::new();
+    place.write("long.yaml", "until: 100h\n");
+    let mut lease = Command::new(env!("CARGO_BIN_EXE_lease"));
+    lease.env_clear().current_dir(place.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = lease.args(["simulate", "long.yaml", "--runs", "100"]).spawn().expect("lease starts");
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    out.read_line(&mut String::new()).expect("a heading");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("finishing the runs that have begun; once more ends at once")));
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+    child.wait().expect("it ends");
 }
 
 #[test]
