@@ -210,7 +210,7 @@ struct Document {
 #[derive(Debug, Serialize)]
 struct Figures {
     #[serde(rename = "failoverP99")]
-    failover_p99: Seconds,
+    failover_p99: Failover,
     #[serde(rename = "outageSurvived")]
     outage_survived: Outages,
     #[serde(rename = "writesPerMinute")]
@@ -219,7 +219,8 @@ struct Figures {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Seconds {
+#[allow(clippy::struct_field_names, reason = "units are last in names")]
+struct Failover {
     wanted_seconds: Option<f64>,
     derived_seconds: f64,
     simulated_seconds: f64,
@@ -256,7 +257,7 @@ impl Figures {
         let derived = |goal: Goal| goal.derived(&advice.advised);
         let seen = &advice.confirmed;
         Self {
-            failover_p99: Seconds {
+            failover_p99: Failover {
                 wanted_seconds: wanted(Goal::Failover),
                 derived_seconds: derived(Goal::Failover),
                 simulated_seconds: seen.failover_p99.as_secs_f64(),

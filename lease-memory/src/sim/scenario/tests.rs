@@ -106,7 +106,7 @@ fn whoever_is_paused_leads_nobody() {
         // Until somebody else takes over, and once: that the paused one finds its term over ends nothing.
         let long = played(what, "60s");
         assert_eq!((long.stats.leaderless_ns.len(), long.overlaps.len()), (20, 0), "{what}");
-        let seconds = |ns: &u64| *ns as f64 / 1e9;
+        let seconds = |ns: &u64| Duration::from_nanos(*ns).as_secs_f64();
         assert!(long.stats.leaderless_ns.iter().all(|ns| (12.9..15.2).contains(&seconds(ns))), "{what}: {long:?}");
         // Until it goes on itself, and has still its term.
         let short = played(what, "3s");
