@@ -21,6 +21,7 @@ use self::goals::{Goal, Goals};
 use self::search::{Candidate, Grid};
 use crate::cli::{Global, Output};
 use crate::exit::{Code, Failure};
+use crate::simulate::seed;
 use crate::{duration, show};
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     runs: u64,
     /// The seed of the first run
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 }
 
@@ -209,7 +210,7 @@ struct Document {
 #[derive(Debug, Serialize)]
 struct Figures {
     #[serde(rename = "failoverP99")]
-    failover_p99: Delay,
+    failover_p99: Failover,
     #[serde(rename = "outageSurvived")]
     outage_survived: Outages,
     #[serde(rename = "writesPerMinute")]
@@ -217,13 +218,12 @@ struct Figures {
 }
 
 #[derive(Debug, Serialize)]
-struct Delay {
-    #[serde(rename = "wantedSeconds")]
-    wanted: Option<f64>,
-    #[serde(rename = "derivedSeconds")]
-    derived: f64,
-    #[serde(rename = "simulatedSeconds")]
-    simulated: f64,
+#[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_field_names, reason = "units are last in names")]
+struct Failover {
+    wanted_seconds: Option<f64>,
+    derived_seconds: f64,
+    simulated_seconds: f64,
 }
 
 /// What outages of one length have cost: how much longer they might have been was not tried.
@@ -257,10 +257,10 @@ impl Figures {
         let derived = |goal: Goal| goal.derived(&advice.advised);
         let seen = &advice.confirmed;
         Self {
-            failover_p99: Delay {
-                wanted: wanted(Goal::Failover),
-                derived: derived(Goal::Failover),
-                simulated: seen.failover_p99.as_secs_f64(),
+            failover_p99: Failover {
+                wanted_seconds: wanted(Goal::Failover),
+                derived_seconds: derived(Goal::Failover),
+                simulated_seconds: seen.failover_p99.as_secs_f64(),
             },
             outage_survived: Outages {
                 wanted_seconds: wanted(Goal::Outage),
@@ -308,9 +308,9 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) const EXPLAINED: &str = "\
-Only lease durations of at most 10m are advised: a leader that is gone for longer before anybody notices
-is none. A tenth of them, at least 500ms, is left to the work for stopping; `lease run` takes durations
-that leave less, too.";
+Only lease durations of at most 10m are advised: a leader that is gone for longer
+before anybody notices is none. A tenth of them, at least 500ms, is left to the
+work for stopping; `lease run` takes durations that leave less, too.";
 
 /// The derived figures are close: what they promise and a simulation does not keep is off by a step or two.
 const TRIES_MAX: usize = 20;

@@ -82,19 +82,24 @@ enum Command {
     Delete(delete::Arguments),
 }
 
-/// The command line, where the commands that look at a file only do not show how a cluster is reached.
+/// The command line, where the commands that use no cluster do not show how one is reached.
 fn command() -> clap::Command {
     let mut command = Cli::command();
     // Before that the global options are not there.
     command.build();
-    ["validate", "components", "print-config"].into_iter().fold(command, |command, name| {
-        command.mut_subcommand(name, |subcommand| {
-            subcommand.mut_args(|option| {
-                let is_hidden = option.get_help_heading() == Some(backend::CLUSTER);
-                option.hide(is_hidden)
+    ["plot", "simulate", "advise", "validate", "components", "print-config"].into_iter().fold(
+        command,
+        |command, name| {
+            command.mut_subcommand(name, |subcommand| {
+                subcommand.mut_args(|option| {
+                    // Which durations there are depends on the kind of backend.
+                    let is_used = name == "advise" && option.get_id() == "backend";
+                    let is_hidden = option.get_help_heading() == Some(backend::CLUSTER) && !is_used;
+                    if is_hidden { option.hide(true) } else { option }
+                })
             })
-        })
-    })
+        },
+    )
 }
 
 /// The program.
@@ -163,14 +168,19 @@ mod tests {
             let error = command().try_get_matches_from(["lease", name, "--help"]).expect_err("help is shown");
             error.to_string()
         };
-        for (name, shows) in
-            [("get", true), ("run", true), ("validate", false), ("components", false), ("print-config", false)]
-        {
+        let shown = ["get", "run"].map(|name| (name, true));
+        let hidden = ["plot", "simulate", "advise", "validate", "components", "print-config"].map(|name| (name, false));
+        for (name, shows) in shown.into_iter().chain(hidden) {
             assert_eq!(help(name).contains("--kubeconfig"), shows, "{name}");
             assert!(help(name).contains("--output"), "{name}");
+            // What is wrapped already is not wrapped again; a usage never is.
+            let help = help(name);
+            let mut wrapped = help.lines().filter(|line| !line.starts_with("Usage"));
+            assert!(wrapped.all(|line| line.chars().count() <= 100), "{name}");
         }
+        assert!(help("advise").contains("--backend") && !help("simulate").contains("--backend"));
         // They are understood all the same.
-        assert!(command().try_get_matches_from(["lease", "--namespace", "a", "components"]).is_ok());
+        assert!(command().try_get_matches_from(["lease", "--namespace", "a", "plot", "r.jsonl"]).is_ok());
     }
 
     #[test]

@@ -63,6 +63,13 @@ fn resolved(path: &Path) -> Option<PathBuf> {
     })
 }
 
+/// A file name as a shell takes it, and as no command takes for an option.
+pub(crate) fn quoted(name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
+    let name = if name.starts_with('-') { format!("./{name}") } else { name.to_owned() };
+    if name.chars().all(is_plain) { name } else { format!("'{}'", name.replace('\'', r"'\''")) }
+}
+
 /// A name in the same directory, which is on the same file system, that no other process uses.
 fn beside(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");

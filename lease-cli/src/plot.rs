@@ -103,7 +103,7 @@ impl Source {
             let second = first.began.unix_micros().div_euclid(1_000_000) * 1_000_000;
             Timestamp::from_unix_micros(second).to_string().replace(".000000Z", "Z")
         });
-        Self { file: visible(&path.display().to_string()), began }
+        Self { file: files::quoted(&visible(&path.display().to_string())), began }
     }
 
     fn pictures(&self, lease: &Held) -> [Picture; 2] {

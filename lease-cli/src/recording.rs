@@ -141,7 +141,7 @@ pub(crate) enum RecordingError {
     Read(PathBuf, #[source] std::io::Error),
     #[error("recording {} cannot be written", .0.display())]
     Write(PathBuf, #[source] std::io::Error),
-    #[error("{} is not a file, and a recording is continued where it ends", .0.display())]
+    #[error("{} is not a file, as a recording is", .0.display())]
     NoFile(PathBuf),
     #[error("recording {} is being written by another lease watch", .0.display())]
     Busy(PathBuf),
@@ -150,14 +150,24 @@ pub(crate) enum RecordingError {
     #[error("recording {} is empty", .0.display())]
     Empty(PathBuf),
     #[error(
-        "line {line} of recording {} is of format version {found}, and this program knows version {FORMAT_VERSION}",
+        "{}:{line}: format version {found}, and this program knows version {FORMAT_VERSION}",
         path.display()
     )]
     Version { path: PathBuf, line: usize, found: u32 },
-    #[error("line {line} of recording {} makes no sense", path.display())]
-    Line { path: PathBuf, line: usize, source: serde_json::Error },
-    #[error("line {line} of recording {} is longer than {LINE_LENGTH_MAX} bytes", path.display())]
+    #[error("{}:{line}:{column}: {what}", path.display())]
+    Line { path: PathBuf, line: usize, column: usize, what: String },
+    #[error("{}:{line}: the line is longer than {LINE_LENGTH_MAX} bytes", path.display())]
     TooLong { path: PathBuf, line: usize },
+}
+
+impl RecordingError {
+    /// A line by itself, whose parser knows of no other.
+    fn line(path: &Path, line: usize, error: &serde_json::Error) -> Self {
+        let (column, said) = (error.column(), error.to_string());
+        let place = format!(" at line {} column {column}", error.line());
+        let what = said.strip_suffix(&place).unwrap_or(&said).to_owned();
+        Self::Line { path: path.to_owned(), line, column, what }
+    }
 }
 
 impl From<RecordingError> for Failure {

@@ -1,8 +1,10 @@
 //! Signals by name, the ones that this process was told to ignore, and the wish to be interrupted.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::{fs, io};
+use std::{fs, io, thread};
 
 use rustix::process::Signal;
 
@@ -15,14 +17,26 @@ pub(crate) fn not_ignored(signals: &[Signal]) -> Vec<Signal> {
     signals.iter().copied().filter(|signal| ignored & (1 << (signal.as_raw() - 1)) == 0).collect()
 }
 
-/// A flag that the first SIGINT sets. The second one ends the program, as it always does.
-pub(crate) fn interruption() -> io::Result<Arc<AtomicBool>> {
+/// A flag that the first SIGINT sets, and says so unless nothing is to be said: what has begun may take a while. The
+/// second one ends the program, as it always does.
+pub(crate) fn interruption(says: bool) -> io::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     if !not_ignored(&[Signal::INT]).is_empty() {
         let signal = Signal::INT.as_raw();
         // In this order, so that the first one does not find the flag set by itself.
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))?;
         signal_hook::flag::register(signal, Arc::clone(&flag))?;
+        if says {
+            let (mut told, tells) = UnixStream::pair()?;
+            signal_hook::low_level::pipe::register(signal, tells)?;
+            // It ends with the process.
+            thread::spawn(move || {
+                if told.read_exact(&mut [0]).is_ok() {
+                    // Where standard error is closed nobody wants to know.
+                    let _ = io::stderr().write_all(INTERRUPTED.as_bytes());
+                }
+            });
+        }
     }
     Ok(flag)
 }
@@ -52,6 +66,8 @@ pub(crate) fn name(signal: Signal) -> String {
 #[error("{0:?} is no signal; use a name such as TERM, INT, QUIT, HUP or USR1, or its number")]
 pub(crate) struct UnknownSignal(String);
 
+/// On a line of its own, below what the terminal shows of Ctrl-C.
+const INTERRUPTED: &str = "\ninterrupted: finishing the runs that have begun; once more ends at once\n";
 const NAMES: [(&str, Signal); 12] = [
     ("HUP", Signal::HUP),
     ("INT", Signal::INT),

@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
     runs: Option<u64>,
     /// The seed of the first run; the next ones have the numbers that follow [default: that of the scenario, 1; 0 for a
     /// preset of the proof]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// When each run ends [default: that of the scenario]
     #[arg(long, value_name = "DURATION", value_parser = run_length)]
@@ -109,7 +109,7 @@ pub(crate) fn simulate(arguments: &Arguments, global: &Global) -> Result<u8, Fai
     }
     let plan = Plan::of(arguments)?;
     outputs::check(arguments)?;
-    let stop = signals::interruption().map_err(|error| Failure::of(Code::System, &error))?;
+    let stop = signals::interruption(global.quiet == 0).map_err(|error| Failure::of(Code::System, &error))?;
     if global.output == Output::Table {
         // Before anything is played, so that nobody waits for the first word.
         show::offer(&(plan.heading() + "\n\n"))?;
@@ -176,6 +176,10 @@ impl PresetName {
     }
 }
 
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is no seed: there are whole numbers from 0 to {}", u64::MAX))
+}
+
 fn run_length(text: &str) -> Result<Duration, String> {
     let length = duration::parse(text).map_err(|error| error.to_string())?;
     if length > Duration::from_nanos(SPAN_MAX_NS) { Err(format!("{text} is too long")) } else { Ok(length) }
@@ -192,5 +196,6 @@ pub(crate) const EXAMPLES: &str = "Examples:
   lease simulate --preset edits --seed 8812
   lease simulate --replay violation.json
 
-Exit code: 0 when nobody ever acted beside another, 1 when somebody did or an invariant broke; of many
-seeds of the proof only the latter counts, because they break assumptions on purpose.";
+Exit code: 0 when nobody ever acted beside another, 1 when somebody did or an
+invariant broke; of many seeds of the proof only the latter counts, because they
+break assumptions on purpose.";

@@ -105,12 +105,16 @@ fn what_is_no_recording_is_refused() {
     place.write("r.svg", RECORDING);
     let cases: &[(&[&str], i32, &[&str])] = &[
         (&["missing.jsonl"], NO_INPUT, &["missing.jsonl", "No such file", "lease watch NAME --record missing.jsonl"]),
-        (&["."], SYSTEM, &["recording .", "directory"]),
+        (&["."], NO_INPUT, &[". is not a file", "name another file"]),
         (&["empty"], DATA, &["empty", "lease watch NAME --record empty"]),
         (&["other.json"], DATA, &["other.json is no recording"]),
         (&["binary"], DATA, &["binary is no recording"]),
-        (&["newer.jsonl"], DATA, &["line 1", "format version 2", "version 1", "the version of lease that wrote it"]),
-        (&["garbage.jsonl"], DATA, &["line 4", "column", "sed -i 4d garbage.jsonl"]),
+        (
+            &["newer.jsonl"],
+            DATA,
+            &["newer.jsonl:1: ", "format version 2", "version 1", "the version of lease that wrote it"],
+        ),
+        (&["garbage.jsonl"], DATA, &["garbage.jsonl:4:2: ", "sed -i 4d garbage.jsonl"]),
         (&["r.jsonl", "-O", "out.png"], USAGE, &["out.png", ".svg or as .html"]),
         (&["r.jsonl", "-O", "out"], USAGE, &["out", ".svg or as .html"]),
         (&["r.jsonl", "-O", "no/such/out.svg"], SYSTEM, &["no/such/out.svg", "No such file", "-O FILE"]),
@@ -131,6 +135,9 @@ fn watch_does_not_record_into_something_else() {
     place.write("notes.txt", "mine\n");
     place.refused(&["watch", "db", "--record", "notes.txt"], 65, &["notes.txt is no recording", "name another file"]);
     place.refused(&["watch", "db", "--record", "."], 66, &["not a file", "name another file"]);
+    // Nor does it leave an empty one behind where there is nothing to watch.
+    place.refused(&["watch", "db", "--record", "w.jsonl", "--kubeconfig", "none"], 78, &["kubeconfig"]);
+    assert!(!place.path().join("w.jsonl").exists());
     place.refused(
         &["watch", "db", "--record", "no/such/r.jsonl"],
         71,

@@ -199,17 +199,18 @@ fn scenarios_that_cannot_be_played() {
         ("unknown.yaml", "until: 5m\nnodse: 3\n".into(), &["unknown.yaml:2:", "nodse", "nodes", "docs/simulate.md"]),
         ("zero.yaml", "nodes: 0\nuntil: 5m\n".into(), &["zero.yaml:1:", "1 to 7 candidates, not 0"]),
         ("no-unit.yaml", "until: 5\n".into(), &["no-unit.yaml:1:", "no unit"]),
-        ("late.yaml", event("crash\n    times: 9\n    every: 1m\n"), &["late.yaml:3:", "9m", "ends at 5m"]),
-        ("useless.yaml", event("crash\n    extra: 1s\n"), &["useless.yaml:3:", "extra means nothing to crash"]),
+        ("late.yaml", event("crash\n    times: 9\n    every: 1m\n"), &["late.yaml:3:9:", "9m", "ends at 5m"]),
+        ("useless.yaml", event("crash\n    extra: 1s\n"), &["useless.yaml:5:", "extra means nothing to crash"]),
         ("missing.yaml", event("partition\n"), &["missing.yaml:3:", "partition needs for"]),
-        ("nobody.yaml", event("crash\n    who: g\n"), &["nobody.yaml:3:", "no candidate g", "a to c"]),
+        ("nobody.yaml", event("crash\n    who: g\n"), &["nobody.yaml:5:10:", "no candidate g", "a to c"]),
         (
             "durations.yaml",
             "until: 5m\ncompare: [10s/10s/2s]\n".into(),
             &["durations.yaml:2:11: 10s/10s/2s", "--unsafe-timing"],
         ),
         ("escape.yaml", "until: 5m\n\"\\e[2J\": 1\n".into(), &["escape.yaml:2:", "\\u{1b}[2J"]),
-        ("longer.yaml", event("partition\n    for: 20m\n"), &["longer.yaml:3:", "20m", "the whole run lasts 5m"]),
+        ("longer.yaml", event("partition\n    for: 20m\n"), &["longer.yaml:5:", "20m", "the whole run lasts 5m"]),
+        ("two.yaml", "until: 5m\n---\nuntil: 6m\n".into(), &["two.yaml", "a second document begins", "three dashes"]),
         ("list.yaml", "- a\n".into(), &["list.yaml"]),
         ("empty.yaml", String::new(), &["empty.yaml"]),
         ("broken.yaml", "until: [\n".into(), &["broken.yaml:"]),
@@ -290,7 +291,12 @@ fn whoever_stops_reading_changes_neither_the_files_nor_the_verdict() {
     let mut child = lease.args(line.split_whitespace()).spawn().expect("lease starts");
     drop(child.stdout.take());
     assert_eq!(child.wait().expect("it ends").code(), Some(1));
-    assert!(place.read("r.html").contains("two act at once") && place.read("run.json").contains("\"digest\""));
+    let page = place.read("r.html");
+    assert!(
+        page.contains("<pre><code>lease simulate --preset partition --compare 15s/14s/2s --rule client-go "),
+        "{page}"
+    );
+    assert!(page.contains("two act at once") && place.read("run.json").contains("\"digest\""));
     let said = place.lease("simulate --preset partition --compare 15s/20s/2s --unsafe-timing --runs 5 --save run.json");
     assert!(said.out.contains("saved: run.json (seed ") && said.out.contains("made smaller: "), "{}", said.out);
     let said = place.lease("simulate --preset crash --runs 1 --save good.json").out;
@@ -365,6 +371,24 @@ fn an_interruption_tells_what_there_is_so_far() {
     }
 }
 
+/// What has begun may take long, and whoever waits for it is told so.
+#[test]
+fn an_interruption_is_answered_at_once() {
+    let place = Place::new();
+    place.write("long.yaml", "until: 100h\n");
+    let mut lease = Command::new(env!("CARGO_BIN_EXE_lease"));
+    lease.env_clear().current_dir(place.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = lease.args(["simulate", "long.yaml", "--runs", "100"]).spawn().expect("lease starts");
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    out.read_line(&mut String::new()).expect("a heading");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("finishing the runs that have begun; once more ends at once")));
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+    child.wait().expect("it ends");
+}
+
 #[test]
 fn flags_that_cannot_work() {
     let place = Place::new();
@@ -383,7 +407,12 @@ fn flags_that_cannot_work() {
         (
             "simulate --preset crash --compare 15s/14.9s/2s",
             CONFIGURATION,
-            &["15s/14.9s/2s", "14.202s", "--unsafe-timing"],
+            &["15s/14.9s/2s", "no time to stop", "250ms is needed, and 500ms is better", "14.202s", "--unsafe-timing"],
+        ),
+        (
+            "simulate --preset crash --compare 50ms/20ms/5ms",
+            CONFIGURATION,
+            &["leaves 29ms to stop before 49ms", "more than 250ms is needed", "lease duration of at least 531ms"],
         ),
         ("simulate --preset crash --compare 0s/0s/0s --unsafe-timing", CONFIGURATION, &["below what can be simulated"]),
         ("simulate --preset crash --compare 0s/0s/0s", CONFIGURATION, &["below what can be simulated"]),
@@ -393,6 +422,8 @@ fn flags_that_cannot_work() {
         ("simulate --preset crash --runs 1 -O none/r.svg", 71, &["none/r.svg", "cannot be written"]),
         ("simulate --preset crash -o name", USAGE, &["no names"]),
         ("simulate --preset edits --compare 8s/5s/1s", USAGE, &["--compare means nothing to preset edits"]),
+        ("simulate --preset crash --seed -1", USAGE, &["\"-1\" is no seed", "from 0 to 18446744073709551615"]),
+        ("advise --failover-p99 9s --seed=-1", USAGE, &["\"-1\" is no seed"]),
         ("simulate --preset edits --nodes 2", USAGE, &["--nodes means nothing to preset edits"]),
         ("simulate --replay x.json --seed 3", USAGE, &["--replay", "--seed"]),
         ("advise", USAGE, &["--failover-p99"]),
@@ -402,6 +433,18 @@ fn flags_that_cannot_work() {
     ] {
         place.refused(line, code, says);
     }
+}
+
+/// A name that looks like an option is none, and what is to be pasted says so.
+#[test]
+fn what_is_to_be_pasted_is_taken() {
+    let place = Place::new();
+    place.write("-x.yaml", "until: 1m\n");
+    let said = place.lease("simulate --runs 1 -- -x.yaml").out;
+    let command =
+        said.lines().find_map(|line| line.split("Drawn by: lease ").nth(1)).unwrap_or_else(|| panic!("{said}"));
+    assert!(command.contains(" ./-x.yaml "), "{command}");
+    assert_eq!(place.lease(command).code, 0, "{command}");
 }
 
 #[test]

@@ -250,6 +250,8 @@ const RATE_ERROR_PPM_DEFAULT: u32 = 10_000;
 const RATE_ERROR_PPM_MAX: u32 = 200_000;
 /// Kept free between the default stop timeout and the moment others may act.
 const STOP_MARGIN: Duration = Duration::from_millis(250);
+/// What proposals leave: as much again for the work itself.
+const STOP_PROPOSED: Duration = Duration::from_millis(500);
 /// Kubernetes kills a pod 30 s after it asked it to stop; the release should come before that.
 const DRAIN_MAX_DEFAULT: Duration = Duration::from_secs(25);
 /// Below this, scheduling delays are larger than the durations.
@@ -306,7 +308,8 @@ mod tests {
         );
         assert_eq!(
             message(3_000, 2_900, 1_000),
-            "renew deadline 2.9s leaves no time to stop before 2.94s, when others may act on a lease duration of 3s; \
+            "renew deadline 2.9s leaves 40ms to stop before 2.94s, when others may act on a lease duration of 3s: more than \
+             250ms is needed, and 500ms is better; \
              use a renew deadline of at most 2.44s or a lease duration of at least 4s"
         );
         assert_eq!(

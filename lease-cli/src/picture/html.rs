@@ -22,6 +22,7 @@ pub fn html(report: &Report) -> String {
         match part {
             Part::Heading(text) => put(&mut page, format_args!("<h2>{}</h2>", xml(text))),
             Part::Text(text) => put(&mut page, format_args!("<p>{}</p>", xml(text))),
+            Part::Command(line) => put(&mut page, format_args!("<pre><code>{}</code></pre>", xml(line))),
             Part::Table(table) => self::table(&mut page, table),
             Part::Picture(picture) => figure(&mut page, picture),
         }

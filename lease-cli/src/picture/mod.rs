@@ -182,6 +182,8 @@ pub enum Part {
     Heading(String),
     /// A paragraph.
     Text(String),
+    /// A command, to be pasted.
+    Command(String),
     /// A table.
     Table(Table),
     /// A picture, with its twin as text.

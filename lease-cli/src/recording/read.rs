@@ -42,6 +42,10 @@ pub(crate) struct Sighting {
 impl Recording {
     pub(crate) fn read(path: &Path) -> Result<Self, RecordingError> {
         let file = File::open(path).map_err(|error| RecordingError::Open(path.to_owned(), error))?;
+        // A directory can be opened, and not be read.
+        if path.is_dir() {
+            return Err(RecordingError::NoFile(path.to_owned()));
+        }
         let mut lines = BufReader::new(file);
         let mut recording = Self { sessions: Vec::new() };
         for line in 1.. {
@@ -70,7 +74,7 @@ impl Recording {
     }
 
     fn take(&mut self, text: &[u8], path: &Path, line: usize) -> Result<(), RecordingError> {
-        let senseless = |source| RecordingError::Line { path: path.to_owned(), line, source };
+        let senseless = |error: serde_json::Error| RecordingError::line(path, line, &error);
         if is_head(text, path, line)? {
             let head = serde_json::from_slice(text).map_err(senseless)?;
             self.sessions.push(Session::begin(&head, &self.sessions));

@@ -1,6 +1,6 @@
 //! Writing a recording: one line at a time, each whole, at the end of whatever the file holds.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,17 @@ pub(crate) struct Recorder {
     file: File,
     path: PathBuf,
     namespace: Option<String>,
+    /// Whether there was no such file before.
+    is_new: bool,
+}
+
+/// A file that was made for nothing, because there was nothing to watch, is not left behind.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if self.is_new && self.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Recorder {
@@ -26,6 +37,7 @@ impl Recorder {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(RecordingError::NoFile(path.to_owned()));
         }
+        let is_new = !path.exists();
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
         // Held until this process ends.
         match file.try_lock() {
@@ -34,7 +46,7 @@ impl Recorder {
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
         continued(&mut file, path)?;
-        Ok(Self { file, path: path.to_owned(), namespace: None })
+        Ok(Self { file, path: path.to_owned(), namespace: None, is_new })
     }
 
     /// The first line of this run.
@@ -105,8 +117,6 @@ fn now() -> Observed {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use lease_core::{Attachment, HolderIdentity, LeaseRecord, Version};
     use tempfile::TempDir;
 

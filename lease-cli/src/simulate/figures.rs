@@ -165,9 +165,13 @@ impl<'a> Played<'a> {
     pub(super) fn report(&self, pictures: Vec<Picture>) -> Report {
         let head = HEAD.map(|head| head[..1].to_owned() + &head[1..].to_lowercase()).to_vec();
         let mut parts = vec![Part::Table(Table { head, rows: self.rows().collect() })];
-        parts.extend(
-            self.findings().iter().flat_map(|finding| finding.lines()).map(|line| Part::Text(line.trim().to_owned())),
-        );
+        parts.extend(self.findings().iter().flat_map(|finding| finding.lines()).map(|line| {
+            // The second line of a finding is the way to see it.
+            match line.strip_prefix("  ") {
+                Some(command) => Part::Command(command.to_owned()),
+                None => Part::Text(line.to_owned()),
+            }
+        }));
         parts.push(Part::Text(EXPLAINED.to_owned()));
         if self.plan.is_unsafe() {
             parts.insert(0, Part::Text(format!("{UNSAFE}: {UNSAFE_EXPLAINED}")));

@@ -59,7 +59,7 @@ fn many(family: Family, from: u64, runs: u64, arguments: &Arguments, global: &Gl
     if arguments.out.is_some() {
         return Err(Failure::new(Code::Usage, "-O draws one run of a preset of the proof").help("name its --seed"));
     }
-    let stop = signals::interruption().map_err(|error| Failure::of(Code::System, &error))?;
+    let stop = signals::interruption(global.quiet == 0).map_err(|error| Failure::of(Code::System, &error))?;
     if global.output == Output::Table {
         show::offer(&format!("{}: {runs} runs from seed {from}, all invariants demanded\n\n", family.as_str()))?;
     }

@@ -9,10 +9,11 @@ use lease_core::Pretty;
 use lease_memory::sim::{Demands, Keep, Node, Outcome, Replay, ReplayError, Rule, run};
 use serde::Serialize;
 
-use super::source::{cannot_be_run, quoted};
+use super::source::cannot_be_run;
 use super::{Arguments, UNSAFE, outputs, pictures};
 use crate::cli::{Global, Output};
 use crate::exit::{Code, Failure};
+use crate::files::quoted;
 use crate::picture::{Part, Picture, Report, rounded, visible};
 use crate::plot::terminal_width;
 use crate::show;

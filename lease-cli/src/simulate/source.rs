@@ -9,6 +9,7 @@ use lease_memory::sim::{Replay, RuleName, Scenario, ScheduleError, Setting, Sett
 
 use super::{Arguments, PresetName, UNSAFE};
 use crate::exit::{Code, Failure};
+use crate::files::quoted;
 use crate::picture::visible;
 
 /// A scenario and how to play it.
@@ -182,16 +183,6 @@ pub(super) fn cannot_be_run(error: &ScheduleError) -> Failure {
 fn given<T>(flag: &str, values: &[T], shown: impl Fn(&T) -> String) -> String {
     let values: Vec<String> = values.iter().map(shown).collect();
     if values.is_empty() { String::new() } else { format!(" {flag} {}", values.join(",")) }
-}
-
-/// A file name as a shell takes it.
-pub(super) fn quoted(name: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
-    if name.chars().all(is_plain) && !name.starts_with('-') {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', r"'\''"))
-    }
 }
 
 const SETTINGS_MAX: usize = 20;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::error::{Setting, TimingError, TimingFault, WayOut};
 use super::{
-    LONGEST, PPM, Pretty, RATE_ERROR_PPM_MAX, SHORTEST, STOP_MARGIN, Timing, TimingBuilder, saturating_nanos,
-    scale_down,
+    LONGEST, PPM, Pretty, RATE_ERROR_PPM_MAX, SHORTEST, STOP_MARGIN, STOP_PROPOSED, Timing, TimingBuilder,
+    saturating_nanos, scale_down,
 };
 
 impl TimingBuilder {
@@ -103,8 +103,10 @@ impl TimingBuilder {
             }
             _ => TimingFault::NoRoomToStop {
                 renew,
+                room: Pretty(floor(room)),
                 fence: Pretty(floor(self.fence())),
                 lease: Pretty(self.lease_duration),
+                stop: self.stop_timeout.map(Pretty),
             },
         }
     }
@@ -121,11 +123,12 @@ impl TimingBuilder {
     /// Where each duration alone would have to be. Nothing is in range here yet, so all arithmetic saturates.
     fn candidates(&self) -> [WayOut; 12] {
         use Setting::{AttemptTimeout, DrainTimeout, LeaseDuration, RenewDeadline, RetryPeriod, StopTimeout};
-        let stop_needed = self.stop_timeout.unwrap_or(2 * STOP_MARGIN);
+        let stop_needed = self.stop_timeout.unwrap_or(STOP_PROPOSED);
         let room = self.fence().saturating_sub(self.renew_deadline);
         let pace = self.retry_period.max(self.attempt());
         let pace_max = floor(self.renew_deadline.saturating_sub(Duration::from_nanos(1)) / 2);
         let whole = Duration::from_secs(self.lease_duration.as_secs());
+        let next = if self.is_fine() { Duration::ZERO } else { whole.saturating_add(SECOND) };
         [
             WayOut::AtLeast(StopTimeout, Pretty(SHORTEST)),
             WayOut::AtMost(StopTimeout, Pretty(floor(room))),
@@ -135,10 +138,7 @@ impl TimingBuilder {
             WayOut::AtMost(RenewDeadline, Pretty(floor(self.fence().saturating_sub(stop_needed)))),
             WayOut::Exactly(LeaseDuration, Pretty(whole)),
             // The shortest that is valid here is the next whole second for a fractional one too.
-            WayOut::AtLeast(
-                LeaseDuration,
-                Pretty(self.lease_duration_min(stop_needed).max(whole.saturating_add(SECOND))),
-            ),
+            WayOut::AtLeast(LeaseDuration, Pretty(self.lease_duration_min(stop_needed).max(next))),
             WayOut::AtMost(LeaseDuration, Pretty(LONGEST)),
             WayOut::AtLeast(RetryPeriod, Pretty(SHORTEST.max(self.constraints.renew_time_tick))),
             WayOut::AtMost(RetryPeriod, Pretty(pace_max)),
@@ -207,11 +207,20 @@ impl TimingBuilder {
         scale_down(self.lease_duration, self.rate_ppm())
     }
 
-    /// The shortest lease, in whole seconds, that leaves this renew deadline so much room to stop.
+    /// Whether less than a second is meant, and can be stored.
+    fn is_fine(&self) -> bool {
+        self.lease_duration < SECOND && !self.constraints.whole_second_durations
+    }
+
+    /// The shortest lease, in whole seconds where it is not meant to be below one, that leaves this renew deadline so much room to stop.
     fn lease_duration_min(&self, stop: Duration) -> Duration {
         let needed_ns = self.renew_deadline.saturating_add(stop).as_nanos();
         let scaled_ns = needed_ns * u128::from(PPM + self.rate_ppm());
-        Duration::from_secs(ceil_seconds(scaled_ns.div_ceil(u128::from(PPM - self.rate_ppm()))))
+        let least_ns = scaled_ns.div_ceil(u128::from(PPM - self.rate_ppm()));
+        if self.is_fine() && least_ns < SECOND.as_nanos() {
+            return saturating_nanos(least_ns.div_ceil(1_000_000) * 1_000_000);
+        }
+        Duration::from_secs(ceil_seconds(least_ns))
     }
 
     /// For arithmetic on what was not checked.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Pretty;
+use super::{Pretty, STOP_MARGIN, STOP_PROPOSED};
 
 /// Durations that cannot go together: the fault, and the ways out of it.
 ///
@@ -65,16 +65,22 @@ pub enum TimingFault {
     },
     /// The work could not stop before the others may act.
     #[error(
-        "renew deadline {renew} leaves no time to stop before {fence}, when others may act on a lease duration of \
-         {lease}"
+        "renew deadline {renew} leaves {} to stop before {fence}, when others may act on a lease duration of {lease}: \
+         {}",
+        Room(*.room),
+        Needed(*.stop)
     )]
     NoRoomToStop {
         /// The renew deadline.
         renew: Pretty,
+        /// What is left of the one before the other.
+        room: Pretty,
         /// When others may act, less the error of the clocks.
         fence: Pretty,
         /// The lease duration.
         lease: Pretty,
+        /// The stop timeout that was asked for; none for the default, which leaves a margin.
+        stop: Option<Pretty>,
     },
     /// The stop timeout does not fit between the hold and the others' takeover.
     #[error(
@@ -193,6 +199,27 @@ impl fmt::Display for Setting {
             Self::StopTimeout => "stop timeout",
             Self::DrainTimeout => "drain timeout",
         })
+    }
+}
+
+/// How much time there is.
+struct Room(Pretty);
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.0.is_zero() { f.write_str("no time") } else { self.0.fmt(f) }
+    }
+}
+
+/// How much time there has to be.
+struct Needed(Option<Pretty>);
+
+impl fmt::Display for Needed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(stop) => write!(f, "the stop timeout is {stop}"),
+            None => write!(f, "more than {} is needed, and {} is better", Pretty(STOP_MARGIN), Pretty(STOP_PROPOSED)),
+        }
     }
 }
 

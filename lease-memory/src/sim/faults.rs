@@ -364,9 +364,16 @@ impl World<'_> {
     }
 
     fn roll_back(&mut self, writes: usize) {
-        if self.store.roll_back(writes, self.now_ns) {
+        let lost = self.store.roll_back(writes, self.now_ns);
+        self.telling.say(self.now_ns, || {
+            let plural = if lost == 1 { "" } else { "s" };
+            format!("the store has lost {lost} write{plural}")
+        });
+        if lost > 0 {
             self.oracle.assumptions.rolled_back();
             self.oracle.conduct.edited(self.now_ns);
+            let holder = self.store.current().and_then(|stored| stored.record.holder.clone());
+            self.telling.holds(holder.as_ref(), self.now_ns);
         }
     }
 

@@ -193,6 +193,18 @@ pub enum ScenarioFault {
     },
 }
 
+impl ScenarioFault {
+    /// The key of an event whose value it is about; none where that is about a key which is not there.
+    fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::EventOutlasts { key, .. } | Self::Useless { key, .. } | Self::Beyond { key, .. } => Some(key),
+            Self::TooLate { .. } => Some("at"),
+            Self::NoSuchNode { .. } => Some("who"),
+            _ => None,
+        }
+    }
+}
+
 impl Scenario {
     /// A scenario from a file.
     ///

@@ -174,21 +174,19 @@ impl Store {
         self.keep_snapshot();
     }
 
-    /// Goes back by so many writes; says whether it could.
-    pub(super) fn roll_back(&mut self, writes: usize, now_ns: u64) -> bool {
-        let Some(snapshots) = &mut self.snapshots else { return false };
-        if writes == 0 || snapshots.len() <= writes {
-            return false;
-        }
-        snapshots.truncate(snapshots.len() - writes);
-        let Some(back) = snapshots.back() else { return false };
+    /// Goes back by so many writes, or to the oldest that is still known; says by how many.
+    pub(super) fn roll_back(&mut self, writes: usize, now_ns: u64) -> usize {
+        let Some(snapshots) = &mut self.snapshots else { return 0 };
+        let lost = writes.min(snapshots.len().saturating_sub(1));
+        snapshots.truncate(snapshots.len() - lost);
+        let Some(back) = snapshots.back().filter(|_| lost > 0) else { return 0 };
         self.state.restore(back);
         if let Ok(Some(stored)) = self.state.get(&self.name) {
             self.past.push_back(stored);
         }
         (self.stored_at_ns, self.is_readable) = (now_ns, true);
         (self.is_ours, self.is_peers) = (false, false);
-        true
+        lost
     }
 
     fn note(&mut self, stored: &Versioned, now_ns: u64, is_ours: bool) {
@@ -218,3 +216,5 @@ impl Store {
 
 /// More than any edit or lie reaches back.
 const PAST_MAX: usize = 32;
+/// How many writes a store can lose: the state before them is known.
+pub(super) const LOST_MAX: usize = PAST_MAX - 1;

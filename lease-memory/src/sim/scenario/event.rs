@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::values::Step;
 use super::{Amount, Between, RATE_PPM_MAX, Scenario, ScenarioFault};
 use crate::sim::schedule::{Edit, NODES_MAX, Refusal, Way};
+use crate::sim::store::LOST_MAX;
 
 /// Something that happens, once or several times.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -242,6 +243,9 @@ impl Event {
         }
         if times > 1 && self.every.is_none() {
             return Err(ScenarioFault::Missing { key: "every", what });
+        }
+        if self.writes.is_some_and(|writes| !(1..=LOST_MAX).contains(&writes)) {
+            return beyond("writes", "1 to 31: nothing is known of what was before those");
         }
         if self.percent.is_some_and(|percent| percent.from < 0 || percent.until > 100) {
             return beyond("percent", "0 to 100");

@@ -1,5 +1,6 @@
 //! A scenario as a file: read strictly, and every refusal says where.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -25,7 +26,7 @@ pub struct ScenarioError {
 #[derive(Deserialize)]
 struct Places {
     #[serde(default)]
-    events: Vec<Spanned<de::IgnoredAny>>,
+    events: Vec<Spanned<BTreeMap<String, Spanned<de::IgnoredAny>>>>,
     #[serde(default)]
     compare: Vec<Spanned<de::IgnoredAny>>,
     #[serde(default)]
@@ -37,7 +38,12 @@ struct Places {
 impl Places {
     fn of(&self, event: Option<usize>, fault: &ScenarioFault) -> Option<(u64, u64)> {
         let found = match (event, fault) {
-            (Some(index), _) => self.events.get(index),
+            (Some(index), fault) => {
+                let event = self.events.get(index)?;
+                // The value that is wrong, where one is, and otherwise the event.
+                let value = fault.key().and_then(|key| event.value.get(key));
+                return Some(value.map_or_else(|| place(event), place));
+            }
             (None, ScenarioFault::Outlasts { key: "latency", .. }) => self.latency.as_ref(),
             (None, ScenarioFault::Outlasts { .. }) => self.drain.as_ref(),
             (None, _) => None,
@@ -46,7 +52,7 @@ impl Places {
     }
 }
 
-fn place(spanned: &Spanned<de::IgnoredAny>) -> (u64, u64) {
+fn place<T>(spanned: &Spanned<T>) -> (u64, u64) {
     (spanned.defined.line(), spanned.defined.column())
 }
 

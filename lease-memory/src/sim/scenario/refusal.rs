@@ -33,6 +33,12 @@ fn plain(what: &str) -> Option<String> {
     if let Some(key) = what.strip_prefix("missing field ") {
         return Some(format!("{key} is missing"));
     }
+    // A parser of several would be another function of it.
+    if what.contains("from_str_multiple") {
+        return Some(
+            "a second document begins; there should be one, so without a line of three dashes in it".to_owned(),
+        );
+    }
     let words = match what {
         "invalid boolean" => "neither true nor false",
         "expected mapping start" => "there should be keys with values, as in \"until: 10m\"",

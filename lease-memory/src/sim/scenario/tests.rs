@@ -119,6 +119,18 @@ fn whoever_is_paused_leads_nobody() {
     assert!(matches!(outcome.stats.leaderless_ns.as_slice(), [ns] if *ns > 60_000_000_000), "{:?}", outcome.stats);
 }
 
+/// Asked for more than there is, a store loses what it can, and the story says how much that was.
+#[test]
+fn a_store_loses_no_more_than_it_has() {
+    let text = "nodes: 1\nuntil: 30s\nevents:\n  - {at: 9s, what: rollback, writes: 31}\n";
+    let scenario = Scenario::from_yaml(text).expect("a scenario");
+    let one = setting("15s/10s/2s");
+    let keep = Keep { story: true, ..Keep::default() };
+    let outcome = run(&scenario.draw(&one, 1).expect("drawn"), one.demands(), keep).expect("it runs");
+    assert!(outcome.story.iter().any(|line| line.contains("the store has lost 4 writes")), "{:#?}", outcome.story);
+    assert!(outcome.story.iter().any(|line| line.contains("store went back")), "{:#?}", outcome.story);
+}
+
 /// client-go's work goes on after a pause until it is cancelled: that is a pause, and not work that hangs.
 #[test]
 fn an_overlap_after_a_pause_says_so() {
@@ -158,30 +170,33 @@ fn a_file_that_is_wrong_is_refused_at_its_line() {
         ("until: 5m\nrule: theirs\n".to_owned(), Some(2), "theirs"),
         ("until: 5m\nlatency: 5ms..1ms\n".to_owned(), Some(2), "ends before it begins"),
         ("until: 5m\nclocks:\n  rate_error_ppm: 900001\n".to_owned(), Some(3), "900000"),
-        (event("    what: crash\n    times: 101\n    every: 1ms\n"), Some(3), "1 to 100 where who is leader"),
+        (event("    what: crash\n    times: 101\n    every: 1ms\n"), Some(5), "1 to 100 where who is leader"),
         ("until: 5m\nstop_percent: 150\n".to_owned(), Some(2), "stop_percent is 0 to 100, not 150..150"),
         ("until: 5m\nstop_percent: -5..10\n".to_owned(), Some(2), "stop_percent is 0 to 100, not -5..10"),
         ("until: 5m\nlatency: 10d\n".to_owned(), Some(2), "latency may be as long as 240h"),
         ("until: 5m\nnodes: 2\ndrain: 1s..6m\n".to_owned(), Some(3), "drain may be as long as 6m"),
         (
             event("    what: partition\n    for: 20m\n"),
-            Some(3),
+            Some(5),
             "for of partition may be as long as 20m, but the whole",
         ),
-        (event("    what: crash\n    back: 1s..1h\n"), Some(3), "back of crash may be as long as 1h"),
+        (event("    what: crash\n    back: 1s..1h\n"), Some(5), "back of crash may be as long as 1h"),
         ("until: [".to_owned(), Some(1), ""),
         (String::new(), None, ""),
         (event("    what: explode\n"), Some(4), "explode"),
         (event("    what: crash\n    fro: 5s\n"), Some(5), "fro"),
-        (event("    what: crash\n    for: 5s\n"), Some(3), "for means nothing to crash, which takes who, back, at"),
+        (event("    what: crash\n    for: 5s\n"), Some(5), "for means nothing to crash, which takes who, back, at"),
         (event("    what: pause\n"), Some(3), "pause needs for"),
         (event("    what: pause\n    for: 9s..8s\n"), Some(5), "ends before it begins"),
         (event("    what: crash\n    who: h\n"), Some(5), "nobody"),
-        (event("    what: crash\n    who: d\n"), Some(3), "no candidate d: the 3 candidates are a to c"),
+        (event("    what: crash\n    who: d\n"), Some(5), "no candidate d: the 3 candidates are a to c"),
         (event("    what: crash\n    times: 3\n"), Some(3), "needs every"),
-        (event("    what: crash\n    times: 0\n"), Some(3), "times of crash is 1 to"),
-        (event("    what: loss\n    for: 1s\n    percent: 101\n"), Some(3), "percent of loss is 0 to 100"),
-        (event("    what: rates\n    ppm: 1..900001\n"), Some(3), "ppm of rates"),
+        (event("    what: crash\n    times: 0\n"), Some(5), "times of crash is 1 to"),
+        (event("    what: loss\n    for: 1s\n    percent: 101\n"), Some(6), "percent of loss is 0 to 100"),
+        (event("    what: rates\n    ppm: 1..900001\n"), Some(5), "ppm of rates"),
+        (event("    what: rollback\n    writes: 0\n"), Some(5), "writes of rollback is 1 to 31"),
+        (event("    what: rollback\n    writes: 32\n"), Some(5), "writes of rollback is 1 to 31"),
+        ("until: 5m\n---\nuntil: 6m\n".to_owned(), None, "a second document begins"),
         (event("  - at: 6m\n    what: crash\n"), Some(3), "what"),
         (
             event("    what: crash\n  - at: 4m\n    what: crash\n    times: 2\n    every: 1m..2m\n"),
