@@ -1,3 +1,5 @@
+//! What stands for something else becomes it, and what refers to itself or to nothing is refused.
+
 use std::env::VarError;
 
 use super::text::expand as expand_text;

@@ -1,3 +1,5 @@
+//! A later source changes what an earlier one says, key by key.
+
 use super::*;
 use crate::config::parse::parse;
 

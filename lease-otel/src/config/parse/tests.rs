@@ -1,3 +1,5 @@
+//! Texts become trees whose nodes know their place; what is no YAML, too large or too deep is refused.
+
 use super::*;
 use crate::config::tree::Key;
 

@@ -1,3 +1,5 @@
+//! What is printed can be read again, and shows no secret.
+
 use super::*;
 use crate::config::problems::Problems;
 use crate::config::{Source, resolve};

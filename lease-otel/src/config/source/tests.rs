@@ -1,3 +1,5 @@
+//! Where a configuration can come from, and what names no source.
+
 use super::*;
 
 fn environment(name: &str) -> Result<String, VarError> {

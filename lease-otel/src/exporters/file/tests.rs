@@ -1,3 +1,5 @@
+//! Lines, rotation and a disk that is full.
+
 use opentelemetry_proto::tonic::metrics::v1::MetricsData;
 use prost::Message;
 

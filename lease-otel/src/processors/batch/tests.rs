@@ -1,3 +1,5 @@
+//! What is put together, what is split, and when it is handed on.
+
 use lease_core::Reason;
 use lease_core::testing::grant;
 

@@ -1,3 +1,5 @@
+//! What is refused at which use of memory, and which limits are refused.
+
 use std::sync::Mutex;
 
 use super::*;
