@@ -1,6 +1,7 @@
 //! `lease run` with real processes on a real API server: whatever is killed or stopped, no two act at once.
 
 mod collectors;
+mod deploy;
 mod exits;
 mod faults;
 mod mixed;
@@ -60,6 +61,8 @@ const TESTS: &[(&str, fn())] = tests![
     collectors::a_collector_that_was_stopped_sends_nothing_when_it_wakes,
     collectors::a_collector_whose_lease_is_taken_sends_nothing_more,
     collectors::a_collector_that_is_asked_to_end_hands_over_at_once,
+    deploy::the_server_would_take_every_manifest,
+    deploy::a_collector_with_the_least_rights_works,
     rights::a_slow_credential_plugin_keeps_the_lease,
     rights::three_verbs_on_one_name_suffice,
     rights::with_list_and_watch_a_release_is_taken_at_once,

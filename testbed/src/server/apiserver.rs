@@ -148,6 +148,16 @@ impl ApiServer {
         self.admin("PATCH", &format!("{}?fieldManager=testbed&force=true", path_of(object)), Some(object)).ok()
     }
 
+    /// What the server would make of an object, without keeping it (server-side apply by the administrator, dry).
+    ///
+    /// # Panics
+    /// When the object has no `apiVersion`, `kind` or name, or the server would refuse it or a field of it.
+    #[track_caller]
+    pub fn dry_run(&self, object: &Value) -> Value {
+        let query = "fieldManager=testbed&force=true&dryRun=All&fieldValidation=Strict";
+        self.admin("PATCH", &format!("{}?{query}", path_of(object)), Some(object)).ok()
+    }
+
     /// Gives `user` the rights of a Role with `rules` in the namespace, and waits until the server grants them.
     ///
     /// `rules` is as in a Role, an array of objects with `apiGroups`, `resources`, `resourceNames` and `verbs`.
