@@ -17,8 +17,9 @@ use crate::config::{ComponentId, Fields};
 /// | key | default | meaning |
 /// |---|---|---|
 /// | `lease_name` | `default` | the lease |
-/// | `store` | `default` | the store that has it: one of each name in a process |
+/// | `lease_namespace` | `default` | the store that has it: one of each name in a process |
 ///
+/// `auth_type` and `context` have no effect, with a warning, so that the kind is all that changes for a trial.
 /// And the durations, `identity` and `start_when` of `k8s_leader_elector`; here durations need not be whole seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryElectorFactory;
@@ -35,7 +36,8 @@ impl ExtensionFactory for MemoryElectorFactory {
 
     fn configure(&self, fields: &mut Fields<'_>) -> Box<dyn Extension> {
         let name = named(fields, "lease_name");
-        let store = named(fields, "store");
+        let store = named(fields, "lease_namespace");
+        fields.accepted(&["auth_type", "context"]);
         Box::new(Memory { name, store, candidate: candidate(fields, Constraints::FINE) })
     }
 }
@@ -121,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_contends_when_the_pipelines_are_ready() {
-        let elector = started(&format!("{{store: ready, {FAST}}}")).await;
+        let elector = started(&format!("{{lease_namespace: ready, {FAST}}}")).await;
         let mut terms = listen(&*elector);
         // An election would have asked after one retry period.
         let waited = tokio::time::timeout(Duration::from_millis(300), terms.recv()).await;
@@ -135,7 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_contends_at_once_where_it_is_told_to() {
-        let elector = started(&format!("{{store: immediately, identity: me, start_when: immediately, {FAST}}}")).await;
+        let elector = started(&format!("{{lease_namespace: immediately, identity: me, start_when: immediately, {FAST}}}")).await;
         let mut early = listen(&*elector);
         early.recv().await.expect("it leads");
         let holder =

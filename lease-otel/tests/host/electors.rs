@@ -165,7 +165,7 @@ fn receivers_are_checked_when_they_are_read() {
 const FAST: &str = "lease_duration: 900ms, renew_deadline: 600ms, retry_period: 100ms";
 
 async fn replica(store: &str, fails: u32, journal: &Journal, telemetry: &Arc<Telemetry>) -> Host {
-    let extension = format!("memory_leader_elector: {{store: {store}, {FAST}}}");
+    let extension = format!("memory_leader_elector: {{lease_namespace: {store}, {FAST}}}");
     let receiver = format!("fickle: {{fails: {fails}, leader_elector: memory_leader_elector}}");
     let loaded = load(journal, &text(&extension, &receiver)).expect("nothing is wrong with it");
     Host::start(loaded.collector, Arc::clone(telemetry)).await.expect("it starts")
