@@ -137,7 +137,8 @@ mod tests {
 
     #[tokio::test]
     async fn it_contends_at_once_where_it_is_told_to() {
-        let elector = started(&format!("{{lease_namespace: immediately, identity: me, start_when: immediately, {FAST}}}")).await;
+        let elector =
+            started(&format!("{{lease_namespace: immediately, identity: me, start_when: immediately, {FAST}}}")).await;
         let mut early = listen(&*elector);
         early.recv().await.expect("it leads");
         let holder =
