@@ -82,24 +82,24 @@ enum Command {
     Delete(delete::Arguments),
 }
 
+/// The commands that use no cluster; a collector's configuration says how it reaches one.
+const CLUSTERLESS: [&str; 7] = ["plot", "simulate", "advise", "collector", "validate", "components", "print-config"];
+
 /// The command line, where the commands that use no cluster do not show how one is reached.
 fn command() -> clap::Command {
     let mut command = Cli::command();
     // Before that the global options are not there.
     command.build();
-    ["plot", "simulate", "advise", "validate", "components", "print-config"].into_iter().fold(
-        command,
-        |command, name| {
-            command.mut_subcommand(name, |subcommand| {
-                subcommand.mut_args(|option| {
-                    // Which durations there are depends on the kind of backend.
-                    let is_used = name == "advise" && option.get_id() == "backend";
-                    let is_hidden = option.get_help_heading() == Some(backend::CLUSTER) && !is_used;
-                    if is_hidden { option.hide(true) } else { option }
-                })
+    CLUSTERLESS.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |subcommand| {
+            subcommand.mut_args(|option| {
+                // Which durations there are depends on the kind of backend.
+                let is_used = name == "advise" && option.get_id() == "backend";
+                let is_hidden = option.get_help_heading() == Some(backend::CLUSTER) && !is_used;
+                if is_hidden { option.hide(true) } else { option }
             })
-        },
-    )
+        })
+    })
 }
 
 /// The program.
@@ -169,7 +169,7 @@ mod tests {
             error.to_string()
         };
         let shown = ["get", "run"].map(|name| (name, true));
-        let hidden = ["plot", "simulate", "advise", "validate", "components", "print-config"].map(|name| (name, false));
+        let hidden = CLUSTERLESS.map(|name| (name, false));
         for (name, shows) in shown.into_iter().chain(hidden) {
             assert_eq!(help(name).contains("--kubeconfig"), shows, "{name}");
             assert!(help(name).contains("--output"), "{name}");

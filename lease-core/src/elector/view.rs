@@ -254,8 +254,7 @@ impl View {
                 self.live_seen = true;
             }
             None => {
-                // A higher count says that somebody acquired in between, so the wait for the one before
-                // was over; otherwise it still counts.
+                // A higher count says that somebody acquired in between; his own duration is what counts then.
                 let acquired = readable && before.is_some_and(|before| seen.record.transitions > before);
                 // Within one term nobody but a stranger lowers the duration, and the holder may not know.
                 let wait = if acquired || !self.live_seen { wait } else { wait.max(self.live_wait) };
