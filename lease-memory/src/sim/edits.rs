@@ -108,18 +108,26 @@ impl World<'_> {
         let latest = self.store.count.max(transitions);
         let is_unmarked = changed.is_some_and(|record| is_foreign_release(record) && !is_marked(record));
         // A count that rises says to everybody that somebody has acquired, so that the wait for the one before is over.
-        let deceives = changed
-            .is_some_and(|record| record.transitions > latest && (released.is_some() || record.lease_duration < asked));
-        // R6: a holder that is emptied is no renewal; on a record that was put back it hides that. And what the record was
-        // like before is known for one edit back, not for two.
-        let hides = self.store.is_restored || self.store.edits_in_a_row > 1;
+        let deceives = |known: Option<u32>| {
+            let latest = known.map_or(latest, |known| known.max(latest));
+            changed.is_some_and(|put| put.transitions > latest && (released.is_some() || put.lease_duration < asked))
+        };
+        // R6: a holder that is emptied is no renewal; on a record that was put back it hides that.
+        let hides = self.store.is_restored;
+        // What the record was like before is known for one edit back, not for two.
+        let is_second = self.store.edits_in_a_row > 1;
         let is_held = |record: &LeaseRecord| record.holder.is_some() || is_emptied(record);
         let was_held = is_held(&stored.record);
         let informed: Vec<bool> = self
             .processes
             .iter()
             .zip(&self.oracle.nodes)
-            .map(|(process, judged)| {
+            .enumerate()
+            .map(|(node, (process, judged))| {
+                // Whoever holds what is stored now knows of himself.
+                if judged.acts && stored.record.is_held_by(&self.identity_of(node)) {
+                    return true;
+                }
                 let Some(seen) = process.elector.observed() else { return false };
                 let own = process.timing.lease_duration();
                 let observed = is_held(&seen.record).then_some((seen.record.transitions, seen.record.lease_duration));
@@ -133,6 +141,7 @@ impl World<'_> {
                 let is_used = |put: &LeaseRecord| {
                     put.renew_time == seen.record.renew_time
                         && put.renew_time.is_some_and(|time| self.store.was_edited(time))
+                        && (process.spec.watches || judged.changed_at == put.renew_time)
                 };
                 let knows = knows && !changed.is_some_and(is_used);
                 // The answer to a release of its own shows what was free then, whatever became of it since.
@@ -146,7 +155,8 @@ impl World<'_> {
                 let knows = knows
                     && released_at.is_none_or(|revision| latest > revision && !self.store.was_by_hand(latest))
                     && released.is_none_or(|release| Some(release.transitions) <= judged.count_max);
-                knows && process.runs && !deceives && !hides
+                let knows = knows && !(is_second && judged.revision_max < self.store.ours_revision);
+                knows && process.runs && !deceives(judged.count_max) && !hides
             })
             .collect();
         let creates = self.queue.iter().filter_map(|(at_ns, happening)| match happening {

@@ -82,6 +82,10 @@ pub(super) struct Judged {
     pub(super) epoch_max: u32,
     /// The highest count of transitions that a read has shown: that of a write may have come too late to count.
     pub(super) count_max: Option<u32>,
+    /// The renew time and the revision that an answer has shown last.
+    shown_last: Option<(Option<Timestamp>, u128)>,
+    /// At which renew time answers have shown a change that is no renewal.
+    pub(super) changed_at: Option<Timestamp>,
 }
 
 impl Judged {
@@ -123,6 +127,12 @@ impl Judged {
     /// A reply shows this revision, 0 for none; says whether the store must have lost writes for it.
     pub(super) fn saw_revision(&mut self, revision: u128, found: Option<&Versioned>) -> bool {
         let renewed_at = found.and_then(|found| found.record.renew_time);
+        if found.is_some() {
+            let before = self.shown_last.replace((renewed_at, revision));
+            if before.is_some_and(|before| before.0 == renewed_at && before.1 != revision) {
+                self.changed_at = renewed_at;
+            }
+        }
         if revision > self.revision_max {
             (self.revision_max, self.renewed_at_max) = (revision, renewed_at);
             return false;

@@ -36,6 +36,8 @@ pub(super) struct Store {
     edited: Vec<Timestamp>,
     /// How many edits there were since a candidate of ours has stored anything.
     pub(super) edits_in_a_row: u32,
+    /// The revision of what a candidate of ours has stored last.
+    pub(super) ours_revision: u128,
     /// Whether an older one was put back since.
     pub(super) is_restored: bool,
     /// The revisions of the records that somebody has put there by hand.
@@ -63,6 +65,7 @@ impl Store {
             releases: Vec::new(),
             edited: Vec::new(),
             edits_in_a_row: 0,
+            ours_revision: 0,
             is_restored: false,
             by_hand: Vec::new(),
             is_readable: true,
@@ -119,6 +122,7 @@ impl Store {
             self.count = stored.record.transitions;
             self.is_restored = false;
             self.edits_in_a_row = 0;
+            self.ours_revision = stored.revision.unwrap_or(0);
         }
         Ok(Some(stored))
     }
