@@ -180,7 +180,7 @@ pub struct LeaseRecord {
     pub epoch: u32,
     /// The mark of the latest acquisition by a candidate of ours.
     pub acquired: Option<TermMark>,
-    /// The mark of the latest release by a candidate of ours.
+    /// The mark of the latest release by a candidate of ours, kept by whoever acquired the lease upon it.
     pub released: Option<TermMark>,
     /// Whom the last holder released it to; the others hold back for one retry period.
     pub successor: Option<Arc<str>>,

@@ -226,6 +226,7 @@ impl Elector {
     fn acquisition(&self, base: LeaseRecord, transitions: u32, stamp: Timestamp) -> LeaseRecord {
         let transitions = transitions.min(LeaseRecord::TRANSITIONS_MAX);
         let identity = self.config.identity.clone();
+        let is_release = base.holder.is_none() && base.released == base.acquired;
         LeaseRecord {
             holder: Some(identity.clone()),
             lease_duration: self.config.timing.lease_duration(),
@@ -234,7 +235,8 @@ impl Elector {
             transitions,
             epoch: self.config.epoch,
             acquired: Some(TermMark { identity, transitions }),
-            released: None,
+            // It tells whoever missed the release that the term it saw is over.
+            released: base.released.filter(|_| is_release),
             successor: None,
             request: None,
             strategy: base.strategy,

@@ -124,7 +124,7 @@ impl Tenure {
         // An operator who raises it in the record means whoever comes next.
         record.epoch = config.epoch.max(record.epoch);
         record.acquired = Some(self.mark(config));
-        record.released = None;
+        record.released = record.released.filter(|mark| mark.transitions < self.term.transitions);
         record.successor = None;
         record.request = self.request(&self.seen.record, config).cloned();
         if let Some(request) = record.request.as_mut().filter(|request| request.draining != draining) {

@@ -245,20 +245,17 @@ impl View {
                 self.since = now;
                 self.wait_until = self.wait_until.latest(now + rest);
             }
-            None if seen.record.holder.is_none() => {
-                // Emptied in another way than by a release. Its holder may have renewed just before, and somebody else
-                // have held it since, unseen: so it is a whole wait, as after a deletion. The duration may have been emptied
-                // too; what counts is the one that the holder wrote.
-                let wait = if self.live_seen { wait.max(self.live_wait) } else { wait };
-                self.start_wait(now, wait, true);
-                self.live_seen = true;
-            }
             None => {
+                // A holder that was emptied in another way than by a release may have renewed just before, and somebody else
+                // have held it since, unseen: so it is a whole wait, as after a deletion.
+                let is_emptied = seen.record.holder.is_none();
                 // A higher count says that somebody acquired in between; his own duration is what counts then.
-                let acquired = readable && before.is_some_and(|before| seen.record.transitions > before);
+                let acquired = readable && !is_emptied && before.is_some_and(|before| seen.record.transitions > before);
                 // Within one term nobody but a stranger lowers the duration, and the holder may not know.
                 let wait = if acquired || !self.live_seen { wait } else { wait.max(self.live_wait) };
-                if acquired && self.live_seen && (wait < self.live_wait || !now.has_reached_both(self.wait_until)) {
+                let is_released = self.seen().is_some_and(|old| tells_of_its_release(&seen.record, &old.record));
+                let is_early = wait < self.live_wait || !now.has_reached_both(self.wait_until);
+                if acquired && self.live_seen && is_early && !is_released {
                     // Whoever acquired early, or with a shorter lease, may not have known of the one before, nor for how
                     // long that one holds. A wait that seems over was confirmed by nobody.
                     self.vanished_until = self.vanished_until.latest(now + self.live_wait);
@@ -316,8 +313,12 @@ impl View {
             {
                 release.released.as_ref() == Some(mark)
             }
-            // Whoever leaves no marks releases without one; a marked release that is not the holder's is an old one.
-            _ => release.released.as_ref().is_none_or(|mark| live.is_held_by(&mark.identity)),
+            // Whoever leaves no marks releases without one, or beside that of a term before; a marked release of this count
+            // that is not the holder's is an old one.
+            _ => release
+                .released
+                .as_ref()
+                .is_none_or(|mark| mark.transitions < release.transitions || live.is_held_by(&mark.identity)),
         }
     }
 }
@@ -335,6 +336,12 @@ fn is_another_object(live: &LeaseRecord, found: &LeaseRecord) -> bool {
         || live.acquired.is_some() && found.acquired.is_none()
         || found.transitions < live.transitions
         || found.transitions == live.transitions && found.holder.is_some() && found.holder != live.holder
+}
+
+/// Whether a record that was acquired tells that the holder of the one before it has released, whose release went unseen.
+fn tells_of_its_release(acquired: &LeaseRecord, before: &LeaseRecord) -> bool {
+    let mark = before.acquired.as_ref().filter(|mark| mark.transitions == before.transitions);
+    mark.is_some() && mark == acquired.released.as_ref()
 }
 
 /// R2: a renewal is a changed renew time or holder. Where both are as they were, the count tells whether somebody has

@@ -103,7 +103,7 @@ impl World<'_> {
         }
         let asked = stored.record.lease_duration;
         let transitions = stored.record.transitions;
-        let released = changed.filter(|record| record.released.is_some());
+        let released = changed.filter(|record| is_marked_release(record));
         let released_at = released.and_then(|release| self.store.first_stored(release));
         let latest = self.store.count.max(transitions);
         let is_unmarked = changed.is_some_and(|record| is_foreign_release(record) && !is_marked(record));
@@ -116,7 +116,6 @@ impl World<'_> {
         let hides = self.store.is_restored;
         // What the record was like before is known for one edit back, not for two.
         let is_second = self.store.edits_in_a_row > 1;
-        let is_held = |record: &LeaseRecord| record.holder.is_some() || is_emptied(record);
         let was_held = is_held(&stored.record);
         let informed: Vec<bool> = self
             .processes
@@ -146,8 +145,12 @@ impl World<'_> {
                 let knows = knows && !changed.is_some_and(is_used);
                 // The answer to a release of its own shows what was free then, whatever became of it since.
                 let knows = knows && !matches!(judged.unresolved, Some((_, Purpose::Release)));
-                // A release without marks is believed by whoever last saw a holder that leaves none.
-                let knows = knows && (!is_unmarked || is_marked(&seen.record));
+                // A release without marks is believed by whoever last saw a holder that leaves none, or saw none.
+                let is_holder_marked = match seen.record.is_untouched() {
+                    true => judged.is_holder_marked,
+                    false => is_marked(&seen.record),
+                };
+                let knows = knows && (!is_unmarked || is_holder_marked);
                 // An older term's release is believed by whoever saw nothing that was stored since; by whoever saw last what
                 // was put there by hand, and nothing of what was stored since that; and by whoever only knows of terms that
                 // count from a new beginning.
@@ -194,13 +197,18 @@ impl World<'_> {
     }
 }
 
+/// Whether a holder that has not released it may act by this record.
+pub(super) fn is_held(record: &LeaseRecord) -> bool {
+    record.holder.is_some() || is_emptied(record)
+}
+
 /// R6: whether the marks beside a holder that was emptied tell that somebody held it, and has not released it.
 fn is_emptied(record: &LeaseRecord) -> bool {
-    is_marked(record) && record.holder.is_none() && record.released.is_none()
+    is_marked(record) && record.holder.is_none() && !is_marked_release(record)
 }
 
 /// Whether the record bears the mark of its own term, also where its holder was emptied.
-fn is_marked(record: &LeaseRecord) -> bool {
+pub(super) fn is_marked(record: &LeaseRecord) -> bool {
     record.acquired.as_ref().is_some_and(|mark| {
         mark.transitions == record.transitions && record.holder.as_ref().is_none_or(|holder| *holder == mark.identity)
     })
@@ -208,5 +216,10 @@ fn is_marked(record: &LeaseRecord) -> bool {
 
 /// Whether it has the form of a release, by somebody who leaves no marks.
 fn is_foreign_release(record: &LeaseRecord) -> bool {
-    record.holder.is_none() && record.renew_time.is_some() && record.released.is_none()
+    record.holder.is_none() && record.renew_time.is_some() && !is_marked_release(record)
+}
+
+/// Whether it is the release of its own term, by one of ours: whoever acquires upon it keeps the mark.
+pub(super) fn is_marked_release(record: &LeaseRecord) -> bool {
+    record.holder.is_none() && record.released.as_ref().is_some_and(|mark| mark.transitions == record.transitions)
 }

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use lease_core::{HolderIdentity, Instant, Purpose, Term, TermId, Timestamp, Versioned};
+use lease_core::{HolderIdentity, Instant, LeaseRecord, Purpose, Term, TermId, Timestamp, Versioned};
 
 use super::assumptions::Excuse;
+use super::edits::{is_held, is_marked};
 use super::invariants::i10_request_rate::RequestRate;
 use super::invariants::i12_agreement::Spinning;
 use super::invariants::rules::Shown;
@@ -75,6 +76,8 @@ pub(super) struct Judged {
     pub(super) created_at_ns: u64,
     /// The count and the duration of the held record that its latest answer has shown: what a watch tells ends no wait.
     pub(super) answered: Option<(u32, Duration)>,
+    /// Whether the latest holder that answers have shown, and not its release, leaves marks.
+    pub(super) is_holder_marked: bool,
     /// The highest revision and the highest epoch of any answer.
     pub(super) revision_max: u128,
     /// The renew time that it showed.
@@ -139,6 +142,12 @@ impl Judged {
         }
         // One that is given out again has another record.
         revision != 0 && (revision < self.revision_max || renewed_at != self.renewed_at_max)
+    }
+
+    /// An answer shows this record, or that there is none: what is gone, or was made anew, releases nobody.
+    pub(super) fn saw_marks(&mut self, found: Option<&LeaseRecord>) {
+        let Some(record) = found.filter(|record| !record.is_untouched()) else { return };
+        self.is_holder_marked = is_held(record) && is_marked(record);
     }
 
     pub(super) fn note_applied(&mut self, sent_at: Instant) {

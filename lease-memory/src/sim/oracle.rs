@@ -472,6 +472,7 @@ impl Oracle {
                 }
                 let held = found.as_ref().map(|found| &found.record).filter(|record| record.holder.is_some());
                 judged.answered = held.map(|record| (record.transitions, record.lease_duration));
+                judged.saw_marks(found.as_ref().map(|found| &found.record));
                 judged.epoch_max = judged.epoch_max.max(found.as_ref().map_or(0, |found| found.record.epoch));
                 let revision = found.as_ref().and_then(|found| found.revision).unwrap_or(0);
                 let regressed = judged.saw_revision(revision, found.as_ref());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lease_core::{Failure, LeaseRecord, LockErrorKind, Op, Timestamp, Versioned};
 
+use super::edits::is_marked_release;
 use crate::store::{Labels, Snapshot, State};
 
 /// One lease in a memory store.
@@ -194,7 +195,7 @@ impl Store {
     }
 
     fn note(&mut self, stored: &Versioned, now_ns: u64, is_ours: bool) {
-        if stored.record.released.is_some() {
+        if is_marked_release(&stored.record) {
             self.release = Some(stored.record.clone());
             if self.first_stored(&stored.record).is_none() {
                 self.releases.extend(stored.record.renew_time.zip(stored.revision));
