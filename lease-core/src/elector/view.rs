@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::record::{HolderIdentity, LeaseRecord, Versioned};
+use crate::record::{HolderIdentity, LeaseRecord, TermMark, Versioned};
 use crate::time::{Instant, Timestamp};
 use crate::timing::Timing;
 
@@ -21,6 +21,8 @@ pub(super) struct View {
     restarted: bool,
     /// Whether a holder that may still act was seen, and not seen to release.
     live_seen: bool,
+    /// Whether nobody can act but the holder of the record that is found, so that its release, where it is told of, is the end.
+    alone: bool,
     /// How long the others of the last live record wait.
     live_wait: Duration,
     /// Until when a holder may still act whose record has vanished, whatever became of the name since.
@@ -71,6 +73,7 @@ impl View {
             wait_until: now,
             restarted: false,
             live_seen: false,
+            alone: false,
             live_wait: Duration::ZERO,
             vanished_until: now,
             revision_max: None,
@@ -148,6 +151,7 @@ impl View {
         } else {
             self.wait_until = self.wait_until.latest(now);
         }
+        self.alone = false;
         self.found = Found::Absent { transitions_before };
     }
 
@@ -189,7 +193,7 @@ impl View {
         let wait = wait_for(&seen.record, timing);
         let wait = if self.live_seen { wait.max(self.live_wait) } else { wait };
         self.start_wait(now, wait, true);
-        self.live_seen = true;
+        (self.live_seen, self.alone) = (true, false);
         self.found = Found::Present { seen, free: None, malformed: true };
     }
 
@@ -205,6 +209,7 @@ impl View {
     /// could postpone takeover for ever.
     fn saw_change_without_renewal(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
         self.note_another_object(now, &seen);
+        self.alone &= self.seen().is_some_and(|old| old.record.acquired == seen.record.acquired);
         let Found::Present { free, .. } = &self.found else { return };
         if free.is_none() {
             if !self.restarted {
@@ -244,6 +249,7 @@ impl View {
                 let rest = if missed { self.live_wait } else { Duration::ZERO };
                 self.since = now;
                 self.wait_until = self.wait_until.latest(now + rest);
+                self.alone = false;
             }
             None => {
                 // A holder that was emptied in another way than by a release may have renewed just before, and somebody else
@@ -253,20 +259,28 @@ impl View {
                 let acquired = readable && !is_emptied && before.is_some_and(|before| seen.record.transitions > before);
                 // Within one term nobody but a stranger lowers the duration, and the holder may not know.
                 let wait = if acquired || !self.live_seen { wait } else { wait.max(self.live_wait) };
-                let is_released = self.seen().is_some_and(|old| tells_of_its_release(&seen.record, &old.record));
                 let is_early = wait < self.live_wait || !now.has_reached_both(self.wait_until);
-                if acquired && self.live_seen && is_early && !is_released {
+                let is_next = acquired && (!is_early || self.tells_of_the_release(&seen.record));
+                if acquired && self.live_seen && !is_next {
                     // Whoever acquired early, or with a shorter lease, may not have known of the one before, nor for how
                     // long that one holds. A wait that seems over was confirmed by nobody.
                     self.vanished_until = self.vanished_until.latest(now + self.live_wait);
                 }
                 // The rest of the last wait is within this one, unless a stranger had raised the duration.
                 self.start_wait(now, wait, false);
+                let is_same = self.seen().is_some_and(|old| own_mark(&old.record) == own_mark(&seen.record));
+                self.alone = own_mark(&seen.record).is_some() && (!self.live_seen || is_next || self.alone && is_same);
                 self.live_seen = true;
             }
         }
         self.restarted = false;
         self.found = Found::Present { seen, free, malformed: false };
+    }
+
+    /// Whether a record that was acquired tells that the holder of the one before has released, whose release went unseen.
+    fn tells_of_the_release(&self, acquired: &LeaseRecord) -> bool {
+        let mark = self.seen().and_then(|old| own_mark(&old.record)).filter(|_| self.alone);
+        mark.is_some() && mark == acquired.released.as_ref()
     }
 
     /// R6: whoever held the object before may act on, whatever becomes of the name.
@@ -306,16 +320,11 @@ impl View {
         if release.transitions != live.transitions {
             return release.transitions > live.transitions.max(self.transitions_max.unwrap_or(0));
         }
-        match &live.acquired {
-            // Also where its holder was emptied by hand: the mark still says whose release ends it.
-            Some(mark)
-                if mark.transitions == live.transitions && live.holder.as_ref().is_none_or(|h| *h == mark.identity) =>
-            {
-                release.released.as_ref() == Some(mark)
-            }
+        match own_mark(live) {
+            mark @ Some(_) => release.released.as_ref() == mark,
             // Whoever leaves no marks releases without one, or beside that of a term before; a marked release of this count
             // that is not the holder's is an old one.
-            _ => release
+            None => release
                 .released
                 .as_ref()
                 .is_none_or(|mark| mark.transitions < release.transitions || live.is_held_by(&mark.identity)),
@@ -338,10 +347,12 @@ fn is_another_object(live: &LeaseRecord, found: &LeaseRecord) -> bool {
         || found.transitions == live.transitions && found.holder.is_some() && found.holder != live.holder
 }
 
-/// Whether a record that was acquired tells that the holder of the one before it has released, whose release went unseen.
-fn tells_of_its_release(acquired: &LeaseRecord, before: &LeaseRecord) -> bool {
-    let mark = before.acquired.as_ref().filter(|mark| mark.transitions == before.transitions);
-    mark.is_some() && mark == acquired.released.as_ref()
+/// The mark of the term that a record is of, also where its holder was emptied by hand; none where that leaves no marks.
+fn own_mark(record: &LeaseRecord) -> Option<&TermMark> {
+    let is_own = |mark: &&TermMark| {
+        mark.transitions == record.transitions && record.holder.as_ref().is_none_or(|holder| *holder == mark.identity)
+    };
+    record.acquired.as_ref().filter(is_own)
 }
 
 /// R2: a renewal is a changed renew time or holder. Where both are as they were, the count tells whether somebody has

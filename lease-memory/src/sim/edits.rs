@@ -146,10 +146,8 @@ impl World<'_> {
                 // The answer to a release of its own shows what was free then, whatever became of it since.
                 let knows = knows && !matches!(judged.unresolved, Some((_, Purpose::Release)));
                 // A release without marks is believed by whoever last saw a holder that leaves none, or saw none.
-                let is_holder_marked = match seen.record.is_untouched() {
-                    true => judged.is_holder_marked,
-                    false => is_marked(&seen.record),
-                };
+                let is_holder_marked =
+                    if seen.record.is_untouched() { judged.is_holder_marked } else { is_marked(&seen.record) };
                 let knows = knows && (!is_unmarked || is_holder_marked);
                 // An older term's release is believed by whoever saw nothing that was stored since; by whoever saw last what
                 // was put there by hand, and nothing of what was stored since that; and by whoever only knows of terms that
