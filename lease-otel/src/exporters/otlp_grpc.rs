@@ -38,7 +38,7 @@ impl ExporterFactory for OtlpGrpc {
             name: "otlp_grpc",
             aliases: &["otlp"],
             summary: "Sends telemetry as OTLP over gRPC",
-            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+            signals: &Signal::ALL,
         }
     }
 

@@ -39,7 +39,7 @@ impl ExporterFactory for OtlpHttp {
             name: "otlp_http",
             aliases: &["otlphttp"],
             summary: "Sends telemetry as OTLP over HTTP",
-            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+            signals: &Signal::ALL,
         }
     }
 
