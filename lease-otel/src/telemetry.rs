@@ -2,17 +2,17 @@
 //!
 //! | metric | labels | meaning |
 //! |---|---|---|
-//! | `leader_election_master_status` | `name` | 1 while this replica leads, 0 while it stands by; as client-go's |
-//! | `leader_election_slowpath_total` | `name` | renewals that needed a read first; as client-go's |
-//! | `lease_is_leader` | `lease`, `namespace`, `backend` | 1 while this replica leads |
+//! | `leader_election_master_status` | `name`, `namespace`, `component` | 1 while this replica leads, 0 while it stands by; as client-go's, which has `name` alone |
+//! | `leader_election_slowpath_total` | the same | renewals that needed a read first; as client-go's |
+//! | `lease_is_leader` | `lease`, `namespace`, `backend`, `component` | 1 while this replica leads |
 //! | `lease_acquisitions_total` | the same | terms that this replica has won |
 //! | `lease_losses_total` | the same, `reason` | terms that it has lost |
 //! | `lease_step_downs_total` | `component` | terms that were given up because a receiver did not run |
 //! | `lease_receiver_running` | `component` | 1 while the receiver runs |
 //! | `lease_receiver_failures_total` | `component` | times that it did not start, ended by itself or panicked |
-//! | `lease_points_dropped_total` | `component` | points that did not reach this exporter because their term was lost |
+//! | `lease_points_dropped_total` | `component` | points that did not reach this exporter, or that this processor kept back, when their term was lost |
 //!
-//! Points are metric points, log records and spans. Components add metrics of their own, with the label `component`.
+//! `component` is the name in the configuration. Points are metric points, log records and spans. Components add metrics of their own, with the label `component`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -50,7 +50,10 @@ const HELP: [(&str, &str); 9] = [
     (names::STEP_DOWNS, "Terms given up because a receiver did not run"),
     (names::RUNNING, "Whether the receiver runs"),
     (names::FAILURES, "Times that the receiver did not start, ended by itself or panicked"),
-    (names::DROPPED, "Points that did not reach the exporter because the term in which they were read was lost"),
+    (
+        names::DROPPED,
+        "Points that did not reach the exporter, or that the processor kept back, when the term in which they were read was lost",
+    ),
 ];
 
 /// The metrics of one collector.

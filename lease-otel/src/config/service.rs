@@ -1,6 +1,7 @@
 //! The whole configuration, checked: what the host takes and runs.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::id::ComponentId;
 use super::problems::Problem;
@@ -26,6 +27,13 @@ pub struct Collector {
     pub pipelines: Vec<Pipeline>,
     /// How the collector tells of itself.
     pub telemetry: Telemetry,
+}
+
+impl Collector {
+    /// The longest time that the configuration leaves one of its receivers to stop, where it says so of any.
+    pub fn stop_timeout(&self) -> Option<Duration> {
+        self.receivers.iter().filter_map(|(_, receiver)| receiver.stop_timeout()).max()
+    }
 }
 
 /// From receivers through processors to exporters: telemetry of one signal.
