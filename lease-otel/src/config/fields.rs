@@ -257,3 +257,37 @@ impl<'a> Fields<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    /// What is said of a section of which `metrics` and `interval` are the keys.
+    fn told(text: &str) -> Vec<String> {
+        let mut problems = Problems::default();
+        let node = parse(&"test".into(), text, &mut problems).expect("it is YAML");
+        let mut fields = Fields::new(&node, "", &mut problems);
+        fields.node("metrics");
+        fields.node("interval");
+        fields.finish();
+        problems.errors.into_iter().map(|error| error.message).collect()
+    }
+
+    #[test]
+    fn what_has_lost_its_indentation_is_told_where_it_may_belong() {
+        let hint = "; if it belongs to `metrics` of line 2, which is empty, indent it";
+        let known = "unknown key; known here: interval, metrics";
+        let both = told("interval: 5s\nmetrics:\nk8s.pod.phase: {}\nk8s.node.ready: {}\n");
+        assert_eq!(both, [format!("{known}{hint}"), format!("{known}{hint}")]);
+        assert_eq!(
+            told("interval: 5s\nmetrics:\nintervall: 5s\n"),
+            [format!("unknown key; did you mean `interval`?{hint}")]
+        );
+        for elsewhere in
+            ["k8s.pod.phase: {}\nmetrics:\n", "metrics: {}\nk8s.pod.phase: {}\n", "metrics:\ninterval: 5s\nother: 1"]
+        {
+            assert_eq!(told(elsewhere), [known], "{elsewhere}");
+        }
+    }
+}

@@ -156,21 +156,6 @@ pub(crate) fn way_out(error: &(dyn std::error::Error + 'static)) -> Option<Strin
     None
 }
 
-/// An error and all its causes in one line, each once.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 impl Service<Uri> for Connector {
     type Response = TokioIo<Stream>;
     type Error = ConnectError;

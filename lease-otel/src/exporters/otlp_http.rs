@@ -17,17 +17,15 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{ConnectError, Connector, Spoken, chain, way_out};
-use super::counters::Counters;
+use super::connect::{ConnectError, Connector, Spoken, way_out};
 use super::json;
 use super::otlp::{encode_request, pretty_timeout};
-use super::queue::{Failure, Request, Sending, Taken, Transport};
-use super::retry::RetrySettings;
-use super::settings::{Headers, QueueSettings, gzip, timeout};
-use super::tls::TlsSettings;
+use super::queue::{Failure, Request, Taken, Transport};
+use super::settings::Common;
 use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, StartError, Work};
 use crate::config::{ComponentId, Fields};
 use crate::data::{Signal, Telemetry};
+use crate::errors::with_causes;
 
 /// The kind `otlp_http`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,21 +45,11 @@ impl ExporterFactory for OtlpHttp {
         let settings = Settings {
             endpoints: Endpoints::read(fields),
             json: fields.word("encoding", &[("proto", false), ("json", true)]).unwrap_or(false),
-            tls: TlsSettings::read(fields),
-            headers: Headers::read(fields),
-            gzip: gzip(fields),
-            timeout: timeout(fields, TIMEOUT),
-            queue: QueueSettings::read(fields),
-            retry: RetrySettings::read(fields),
+            common: Common::read(fields, TIMEOUT),
         };
         fields.accepted(&[
             "profiles_endpoint",
             "proxy_url",
-            "read_buffer_size",
-            "write_buffer_size",
-            "auth",
-            "middlewares",
-            "compression_params",
             "max_idle_conns",
             "max_idle_conns_per_host",
             "max_conns_per_host",
@@ -82,12 +70,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 struct Settings {
     endpoints: Endpoints,
     json: bool,
-    tls: TlsSettings,
-    headers: Headers,
-    gzip: bool,
-    timeout: Option<Duration>,
-    queue: QueueSettings,
-    retry: RetrySettings,
+    common: Common,
 }
 
 /// Where each signal goes.
@@ -150,10 +133,7 @@ impl Exporter for Settings {
         stop: CancellationToken,
         telemetry: Arc<dyn Meter>,
     ) -> Result<(Arc<dyn Consumer>, Option<Work>), StartError> {
-        let transport = Arc::new(Http::new(self)?);
-        let counters = Counters::new(id, telemetry);
-        let (sending, work) = Sending::start(transport, self.queue.clone(), self.retry.clone(), counters, stop);
-        Ok((sending, Some(work)))
+        Ok(self.common.start(Arc::new(Http::new(self)?), id, stop, telemetry))
     }
 }
 
@@ -174,7 +154,8 @@ impl Http {
         let needs_tls =
             all.iter().filter_map(|s| settings.endpoints.of(*s)).any(|uri| uri.scheme_str() == Some("https"));
         let tls = if needs_tls {
-            Some(client(Connector::new(Some((settings.tls.load("http/1.1")?, settings.tls.server_name.clone())))))
+            let tls = &settings.common.tls;
+            Some(client(Connector::new(Some((tls.load("http/1.1")?, tls.server_name.clone())))))
         } else {
             None
         };
@@ -196,18 +177,18 @@ impl Http {
             .header(CONTENT_TYPE, if self.settings.json { "application/json" } else { "application/x-protobuf" })
             .header(USER_AGENT, concat!("lease-otel/", env!("CARGO_PKG_VERSION")));
         let mut body = request.body.clone();
-        if self.settings.gzip {
+        if self.settings.common.gzip {
             body = compressed(&body).map_err(|error| permanent(&error))?;
             message = message.header(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let mut message = message.body(Full::new(body)).map_err(|error| permanent(&error))?;
         // A header of the configuration replaces one of ours, as in the reference.
-        message.headers_mut().extend(self.settings.headers.0.clone());
+        message.headers_mut().extend(self.settings.common.headers.0.clone());
         match client.request(message).await {
             Ok(answer) => answer::read(uri, request.signal, answer).await,
             Err(error) => {
                 let known = way_out(&error).or_else(|| hint(uri, connector.spoken()));
-                let message = known.unwrap_or_else(|| format!("`{uri}` cannot be sent to: {}", chain(&error)));
+                let message = known.unwrap_or_else(|| format!("`{uri}` cannot be sent to: {}", with_causes(&error)));
                 Err(Failure::Retryable { message, after: None })
             }
         }
@@ -244,7 +225,7 @@ impl Transport for Http {
             return Err(Failure::Permanent(message));
         };
         let post = self.post(uri, request);
-        let Some(limit) = self.settings.timeout else { return post.await };
+        let Some(limit) = self.settings.common.timeout else { return post.await };
         tokio::time::timeout(limit, post).await.unwrap_or_else(|_| {
             let message = pretty_timeout(&uri.to_string(), limit);
             Err(Failure::Retryable { message, after: None })

@@ -89,6 +89,19 @@ async fn headers_are_sent_and_never_shown() {
     assert!(!wrong.concat().contains("hush"), "{wrong:?}");
 }
 
+#[test]
+fn a_header_is_what_is_written_also_where_it_looks_like_a_number() {
+    use crate::config::{Fields, Problems, parse};
+    let mut problems = Problems::default();
+    let text = "headers: {octal: 0123, decimal: 1.10, exponent: 1e3, truth: True, quoted: '007', none: }";
+    let node = parse(&"test".into(), text, &mut problems).unwrap();
+    let headers = crate::exporters::settings::Headers::read(&mut Fields::new(&node, "", &mut problems));
+    assert_eq!(problems.errors, []);
+    let value = |name: &str| headers.0[name].to_str().unwrap().to_owned();
+    let found = ["octal", "decimal", "exponent", "truth", "quoted", "none"].map(value);
+    assert_eq!(found, ["0123", "1.10", "1e3", "True", "007", ""]);
+}
+
 #[tokio::test]
 async fn requests_are_compressed_unless_that_is_off() {
     let sink = Sink::start();
