@@ -19,6 +19,7 @@
 
 mod flow;
 mod group;
+mod own;
 mod seat;
 mod start;
 
@@ -51,6 +52,8 @@ pub struct Host {
     processors: Tasks,
     exporters: Tasks,
     metrics: Option<Server>,
+    /// Who sends the own metrics.
+    own: Tasks,
     hasten: CancellationToken,
 }
 
@@ -118,6 +121,7 @@ impl Host {
             processors: Tasks::default(),
             exporters: Tasks::default(),
             metrics: None,
+            own: Tasks::default(),
             hasten: CancellationToken::new(),
         };
         let outcome = tokio::select! {
@@ -195,6 +199,8 @@ impl Host {
         for (_, extension) in others.into_iter().rev() {
             extension.shutdown().await;
         }
+        // They tell of all that has happened until now.
+        self.own.stop(&self.hasten).await;
         if let Some(metrics) = self.metrics {
             metrics.shutdown().await;
         }

@@ -88,6 +88,24 @@ impl<'a> Fields<'a> {
         self.problems.error(&place, path, message);
     }
 
+    /// Notes a warning at a key that is there.
+    pub fn warning(&mut self, key: &str, message: impl fmt::Display) {
+        if let Some((found, _)) = self.entries.iter().find(|(found, _)| found.name == key) {
+            let path = self.path_of(key);
+            self.problems.warning(&found.place, path, message);
+        }
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a key is there, also one that is not asked for.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(found, _)| found.name == key)
+    }
+
     fn expected(&mut self, key: &str, what: &str, found: &Node) {
         let path = self.path_of(key);
         self.problems.error(&found.place, path, format_args!("{what} is expected here, not {}", found.value.kind()));
@@ -177,6 +195,19 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// A duration as a whole number of milliseconds, of which there is at least one.
+    pub fn milliseconds(&mut self, key: &'static str) -> Option<Duration> {
+        if let Some(Value::String(text)) = self.node(key).map(|node| &node.value) {
+            let written = text.parse().map_or_else(
+                |_| "such as 60000 for a minute".to_owned(),
+                |Pretty(value)| format!("write {} for {text}", value.as_millis()),
+            );
+            self.error(key, format_args!("a whole number of milliseconds is expected here; {written}"));
+            return None;
+        }
+        self.count(key, 1, u32::MAX.into()).map(Duration::from_millis)
     }
 
     /// A list of texts; one text alone is a list of one.

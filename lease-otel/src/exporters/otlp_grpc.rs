@@ -60,6 +60,14 @@ struct Settings {
     keepalive: Option<Keepalive>,
 }
 
+/// What sends the collector's own metrics to this address.
+pub(super) fn own(endpoint: &Uri, common: Common) -> Arc<dyn Exporter> {
+    let target = endpoint.authority().map(ToString::to_string).unwrap_or_default();
+    let https = endpoint.scheme_str() == Some("https");
+    let endpoint = Address { target, authority: None, https };
+    Arc::new(Settings { endpoint, common, keepalive: None })
+}
+
 /// Where to connect, and the name that requests carry.
 #[derive(Clone, Debug, Default)]
 struct Address {

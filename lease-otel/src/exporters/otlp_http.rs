@@ -11,6 +11,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
@@ -71,6 +72,19 @@ struct Settings {
     endpoints: Endpoints,
     json: bool,
     common: Common,
+}
+
+/// What sends the collector's own metrics to this address; one without a path has the usual one.
+pub(super) fn own(endpoint: &Uri, common: Common) -> Arc<dyn Exporter> {
+    let metrics = match endpoint.path_and_query().map(PathAndQuery::as_str) {
+        None | Some("" | "/") => {
+            let mut parts = endpoint.clone().into_parts();
+            parts.path_and_query = Some(PathAndQuery::from_static("/v1/metrics"));
+            Uri::from_parts(parts).ok()
+        }
+        Some(_) => Some(endpoint.clone()),
+    };
+    Arc::new(Settings { endpoints: Endpoints { metrics, ..Endpoints::default() }, json: false, common })
 }
 
 /// Where each signal goes.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
 
 use super::counters::Counters;
@@ -109,6 +110,21 @@ impl Headers {
                 }
             }
             None => {}
+        }
+        headers
+    }
+
+    /// Reads `NAME=VALUE,NAME=VALUE` with values in percent-encoding, as the variables of the OpenTelemetry SDK have it.
+    pub(crate) fn read_list(fields: &mut Fields<'_>, key: &'static str) -> Self {
+        let mut headers = Self::default();
+        let Some(found) = fields.text(key) else { return headers };
+        for pair in found.value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let Some((name, value)) = pair.split_once('=') else {
+                fields.error(key, "NAME=VALUE is expected here, with commas between several");
+                continue;
+            };
+            let value = percent_decode_str(value.trim()).decode_utf8_lossy();
+            headers.add(name.trim(), &value, fields, key);
         }
         headers
     }

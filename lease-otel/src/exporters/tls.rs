@@ -103,6 +103,18 @@ impl TlsSettings {
         settings
     }
 
+    /// No TLS.
+    pub(crate) fn plain() -> Self {
+        Self { insecure: true, ..Self::default() }
+    }
+
+    /// TLS with files in PEM form: a certificate authority instead of those of the system, and a certificate and its key.
+    pub(crate) fn of_files(ca: Option<String>, client: Option<(String, String)>) -> Self {
+        let file = |path: String| Pem::File(path.into());
+        let (cert, key) = client.unzip();
+        Self { ca: ca.map(file), cert: cert.map(file), key: key.map(file), ..Self::default() }
+    }
+
     /// Whether connections without TLS are what is asked for, by the rule of the reference.
     pub(crate) fn is_plain(&self) -> bool {
         self.insecure && self.ca.is_none()
