@@ -20,7 +20,7 @@ use tonic_types::StatusExt;
 use super::connect::{ConnectError, Connector, Spoken, way_out};
 use super::otlp::{encode_request, pretty_timeout};
 use super::queue::{Failure, Request, Taken, Transport};
-use super::settings::{Common, Headers};
+use super::settings::{Common, Headers, LOGIN};
 use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, StartError, Work};
 use crate::config::{ComponentId, Fields};
 use crate::data::{Signal, Telemetry};
@@ -47,6 +47,9 @@ impl ExporterFactory for OtlpGrpc {
             keepalive: keepalive(fields),
         };
         fields.accepted(&["wait_for_ready", "balancer_name"]);
+        if settings.common.tls.is_plain() && !settings.endpoint.https {
+            settings.common.tls.warn_that_it_is_without(fields);
+        }
         Box::new(settings)
     }
 }
@@ -104,6 +107,10 @@ fn endpoint(fields: &mut Fields<'_>) -> Address {
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme))
         .unwrap_or(text);
+    if text.contains('@') {
+        fields.error("endpoint", LOGIN);
+        return address;
+    }
     match target.parse::<Authority>() {
         Ok(parsed) if parsed.port_u16().is_some() && !parsed.host().is_empty() => {
             target.clone_into(&mut address.target);

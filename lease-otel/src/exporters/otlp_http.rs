@@ -22,7 +22,7 @@ use super::connect::{ConnectError, Connector, Spoken, way_out};
 use super::json;
 use super::otlp::{encode_request, pretty_timeout};
 use super::queue::{Failure, Request, Taken, Transport};
-use super::settings::Common;
+use super::settings::{Common, LOGIN};
 use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, StartError, Work};
 use crate::config::{ComponentId, Fields};
 use crate::data::{Signal, Telemetry};
@@ -61,6 +61,9 @@ impl ExporterFactory for OtlpHttp {
             "cookies",
             "force_attempt_http2",
         ]);
+        if settings.endpoints.are_plain() {
+            settings.common.tls.warn_that_it_is_without(fields);
+        }
         Box::new(settings)
     }
 }
@@ -100,6 +103,10 @@ impl Endpoints {
         let mut read = |key: &'static str| {
             let found = fields.text(key).filter(|found| !found.value.is_empty())?;
             match url(&found.value) {
+                Ok(uri) if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
+                    fields.problems().error(&found.place, found.path, LOGIN);
+                    Some(String::new())
+                }
                 Ok(_) => Some(found.value),
                 Err(message) => {
                     fields.problems().error(&found.place, found.path, message);
@@ -121,6 +128,11 @@ impl Endpoints {
         Self { metrics: place(metrics, "metrics"), logs: place(logs, "logs"), traces: place(traces, "traces") }
     }
 
+    /// Whether none of them is with TLS.
+    fn are_plain(&self) -> bool {
+        Signal::ALL.iter().filter_map(|signal| self.of(*signal)).all(|uri| uri.scheme_str() == Some("http"))
+    }
+
     fn of(&self, signal: Signal) -> Option<&Uri> {
         match signal {
             Signal::Metrics => self.metrics.as_ref(),
@@ -131,11 +143,12 @@ impl Endpoints {
 }
 
 fn url(text: &str) -> Result<Uri, String> {
-    let uri: Uri = text.parse().map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+    let shown = if text.contains('@') { "it" } else { &format!("`{text}`") };
+    let uri: Uri = text.parse().map_err(|error| format!("{shown} is not a URL: {error}"))?;
     if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty()) {
         Ok(uri)
     } else {
-        Err(format!("`{text}` is not a URL with http:// or https:// and a host, such as `http://HOST:4318`"))
+        Err(format!("{shown} is not a URL with http:// or https:// and a host, such as `http://HOST:4318`"))
     }
 }
 
@@ -164,10 +177,7 @@ struct Http {
 impl Http {
     fn new(settings: &Settings) -> Result<Self, StartError> {
         let client = |connector: Connector| (Client::builder(TokioExecutor::new()).build(connector.clone()), connector);
-        let all = [Signal::Metrics, Signal::Logs, Signal::Traces];
-        let needs_tls =
-            all.iter().filter_map(|s| settings.endpoints.of(*s)).any(|uri| uri.scheme_str() == Some("https"));
-        let tls = if needs_tls {
+        let tls = if !settings.endpoints.are_plain() {
             let tls = &settings.common.tls;
             Some(client(Connector::new(Some((tls.load("http/1.1")?, tls.server_name.clone())))))
         } else {
@@ -202,7 +212,8 @@ impl Http {
             Ok(answer) => answer::read(uri, request.signal, answer).await,
             Err(error) => {
                 let known = way_out(&error).or_else(|| hint(uri, connector.spoken()));
-                let message = known.unwrap_or_else(|| format!("`{uri}` cannot be sent to: {}", with_causes(&error)));
+                let shown = answer::shown(uri);
+                let message = known.unwrap_or_else(|| format!("`{shown}` cannot be sent to: {}", with_causes(&error)));
                 Err(Failure::Retryable { message, after: None })
             }
         }
@@ -216,6 +227,7 @@ fn compressed(body: &[u8]) -> std::io::Result<Bytes> {
 }
 
 fn hint(uri: &Uri, spoken: Spoken) -> Option<String> {
+    let uri = answer::shown(uri);
     match spoken {
         Spoken::Http2 => Some(format!(
             "`{uri}` speaks gRPC: OTLP over HTTP is usually at port 4318; for this endpoint use the exporter otlp_grpc"
@@ -241,7 +253,7 @@ impl Transport for Http {
         let post = self.post(uri, request);
         let Some(limit) = self.settings.common.timeout else { return post.await };
         tokio::time::timeout(limit, post).await.unwrap_or_else(|_| {
-            let message = pretty_timeout(&uri.to_string(), limit);
+            let message = pretty_timeout(&answer::shown(uri), limit);
             Err(Failure::Retryable { message, after: None })
         })
     }

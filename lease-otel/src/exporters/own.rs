@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::retry::RetrySettings;
-use super::settings::{Common, Headers, QueueSettings};
+use super::settings::{Common, Headers, LOGIN, QueueSettings};
 use super::tls::TlsSettings;
 use super::{otlp_grpc, otlp_http};
 use crate::component::Exporter;
@@ -55,7 +55,7 @@ fn endpoint(fields: &mut Fields<'_>, protocol: Protocol, insecure: bool) -> Opti
     };
     match format!("{scheme}{text}").parse::<Uri>() {
         Ok(uri) if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
-            fields.error("endpoint", "a login has no place in it; give it with `headers`");
+            fields.error("endpoint", LOGIN);
             None
         }
         Ok(uri) if matches!(protocol, Protocol::Grpc) && uri.port_u16().is_none() => {
@@ -63,6 +63,10 @@ fn endpoint(fields: &mut Fields<'_>, protocol: Protocol, insecure: bool) -> Opti
             None
         }
         Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Some(uri),
+        _ if text.contains('@') => {
+            fields.error("endpoint", LOGIN);
+            None
+        }
         _ => {
             fields.error("endpoint", format_args!("`{text}` is not a URL, such as `https://HOST:4317`"));
             None

@@ -184,6 +184,10 @@ impl Common {
     }
 }
 
+/// What is said of a login in an address: addresses are shown in logs and in errors, and logins are not.
+pub(crate) const LOGIN: &str =
+    "a login has no place in it; give it with `headers`, as `authorization: Basic BASE64` of USER:PASSWORD";
+
 /// Reads `timeout`; zero is none.
 fn timeout(fields: &mut Fields<'_>, default: Duration) -> Option<Duration> {
     let timeout = fields.duration("timeout").map_or(default, |found| found.value);

@@ -103,6 +103,12 @@ impl TlsSettings {
         settings
     }
 
+    /// TLS with whoever answers.
+    #[cfg(test)]
+    pub(crate) fn any_server() -> Self {
+        Self { insecure_skip_verify: true, ..Self::default() }
+    }
+
     /// No TLS.
     pub(crate) fn plain() -> Self {
         Self { insecure: true, ..Self::default() }
@@ -113,6 +119,15 @@ impl TlsSettings {
         let file = |path: String| Pem::File(path.into());
         let (cert, key) = client.unzip();
         Self { ca: ca.map(file), cert: cert.map(file), key: key.map(file), ..Self::default() }
+    }
+
+    /// Whoever asks for certificates and sends without TLS is to know that nothing is encrypted.
+    pub(crate) fn warn_that_it_is_without(&self, fields: &mut Fields<'_>) {
+        let Self { ca, cert, server_name, insecure_skip_verify, include_system_cas, .. } = self;
+        let wants = ca.is_some() || cert.is_some() || server_name.is_some();
+        if wants || *insecure_skip_verify || *include_system_cas || self.versions != Versions::All {
+            fields.warning("tls", "has no effect: the endpoint is without TLS, and nothing is encrypted");
+        }
     }
 
     /// Whether connections without TLS are what is asked for, by the rule of the reference.
