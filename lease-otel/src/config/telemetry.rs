@@ -155,7 +155,7 @@ fn periodic(fields: &mut Fields<'_>) -> Option<PeriodicExport> {
 }
 
 /// As the OpenTelemetry SDK has them.
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_mins(1);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn prometheus_at(fields: &mut Fields<'_>) -> Option<MetricsEndpoint> {

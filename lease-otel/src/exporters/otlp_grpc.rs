@@ -227,7 +227,10 @@ impl Grpc {
         let message = known.unwrap_or_else(|| {
             let cause = std::error::Error::source(status).map(with_causes).unwrap_or_default();
             let said = if cause.is_empty() { status.message() } else { &cause };
-            format!("`{}` answers {:?}: {said}", self.endpoint, status.code())
+            // As every implementation of gRPC says it of a message, and only of that.
+            let is_too_large = status.code() == Code::ResourceExhausted && said.contains("larger than max");
+            let way_out = if is_too_large { "; set send_batch_max_size of the processor batch" } else { "" };
+            format!("`{}` answers {:?}: {said}{way_out}", self.endpoint, status.code())
         });
         match status.code() {
             Code::Cancelled

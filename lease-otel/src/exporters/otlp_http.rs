@@ -177,11 +177,11 @@ struct Http {
 impl Http {
     fn new(settings: &Settings) -> Result<Self, StartError> {
         let client = |connector: Connector| (Client::builder(TokioExecutor::new()).build(connector.clone()), connector);
-        let tls = if !settings.endpoints.are_plain() {
+        let tls = if settings.endpoints.are_plain() {
+            None
+        } else {
             let tls = &settings.common.tls;
             Some(client(Connector::new(Some((tls.load("http/1.1")?, tls.server_name.clone())))))
-        } else {
-            None
         };
         Ok(Self { settings: settings.clone(), plain: client(Connector::new(None)), tls })
     }

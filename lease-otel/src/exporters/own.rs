@@ -10,7 +10,7 @@ use http::Uri;
 
 use super::retry::RetrySettings;
 use super::settings::{Common, Headers, LOGIN, QueueSettings};
-use super::tls::TlsSettings;
+use super::tls::{PEM_NOT_PATH, TlsSettings, is_pem};
 use super::{otlp_grpc, otlp_http};
 use crate::component::Exporter;
 use crate::config::Fields;
@@ -75,7 +75,13 @@ fn endpoint(fields: &mut Fields<'_>, protocol: Protocol, insecure: bool) -> Opti
 }
 
 fn common(fields: &mut Fields<'_>, plain: bool) -> Common {
-    let mut path = |key| fields.text(key).map(|found| found.value).filter(|path| !path.is_empty());
+    let mut path = |key| {
+        let path = fields.text(key).map(|found| found.value).filter(|path| !path.is_empty())?;
+        if is_pem(&path) {
+            fields.error(key, PEM_NOT_PATH);
+        }
+        Some(path)
+    };
     let (ca, cert, key) = (path("certificate"), path("client_certificate"), path("client_key"));
     if cert.is_some() != key.is_some() {
         let (there, missing) =

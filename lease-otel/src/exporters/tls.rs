@@ -65,12 +65,24 @@ enum PemError {
     Form { key: &'static str, reason: String },
 }
 
+/// Whether what is to be a path is the text itself: it may be a key, which no error about a path is to show.
+pub(crate) fn is_pem(path: &str) -> bool {
+    path.contains("-----BEGIN")
+}
+
+/// What is said of it.
+pub(crate) const PEM_NOT_PATH: &str = "the path of a file is expected here, not what the file holds";
+
 impl TlsSettings {
     /// Reads the section of an exporter, which may be missing.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Self {
         let Some(mut section) = fields.section("tls") else { return Self::default() };
         let mut pem = |file: &'static str, text: &'static str| {
             let path = section.text(file).filter(|path| !path.value.is_empty());
+            if path.as_ref().is_some_and(|path| is_pem(&path.value)) {
+                section.error(file, format_args!("{PEM_NOT_PATH}; write it as `{text}`"));
+                return None;
+            }
             let inline = section.text(text).filter(|text| !text.value.is_empty());
             match (path, inline) {
                 (Some(_), Some(_)) => {

@@ -169,7 +169,7 @@ mod tests {
         candidate.allow_stop(Duration::from_secs(10));
         assert_eq!(candidate.timing, before, "there is that much anyway");
         candidate.allow_stop(Duration::from_secs(90));
-        candidate.allow_stop(Duration::from_secs(60));
+        candidate.allow_stop(Duration::from_mins(1));
         assert_eq!(candidate.timing.drain_max(), Duration::from_secs(95));
         assert_eq!(candidate.timing.lease_duration(), before.lease_duration());
         assert_eq!(candidate.timing.stop_timeout(), before.stop_timeout());

@@ -119,11 +119,11 @@ impl Consumer for Inlet {
         let (term, signal, items) = (batch.term.clone(), batch.telemetry.signal(), batch.telemetry.len());
         let send = async { self.sender.send(Message::Batch(batch)).await.map_err(|_| Refused::Closed) };
         let Some(term) = term else { return send.await };
-        let sent = while_held(&term, send).await.and_then(|sent| sent);
-        if let Err(Refused::Lost(lost)) = &sent {
+        let outcome = while_held(&term, send).await.and_then(|sent| sent);
+        if let Err(Refused::Lost(lost)) = &outcome {
             self.dropped.count(signal, items, *lost);
         }
-        sent
+        outcome
     }
 
     async fn flush(&self, deadline: std::time::Instant) {

@@ -106,6 +106,16 @@ fn a_login_in_an_address_is_refused_and_never_shown() {
 }
 
 #[test]
+fn a_key_where_a_path_belongs_is_told_and_not_shown() {
+    let key = "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n";
+    let entries = [("endpoint", "host:1"), ("tls.cert_file", "a"), ("tls.key_file", key), ("tls.ca_file", key)];
+    let told = errors("otlp", &entries);
+    assert!(told.len() >= 2 && told.iter().all(|error| !error.contains("hush")), "{told:?}");
+    let expected = "tls.key_file: the path of a file is expected here, not what the file holds; write it as `key_pem`";
+    assert!(told.iter().any(|error| error == expected), "{told:?}");
+}
+
+#[test]
 fn settings_of_tls_that_nothing_comes_of_are_told() {
     let warnings = |kind: &str, entries: &[(&str, &str)]| -> Vec<String> {
         let ((), noted) = configured(entries, |fields| drop(registry().exporter(kind).unwrap().configure(fields)));
