@@ -181,8 +181,8 @@ fn every_whole_configuration_in_the_documents_is_valid() {
     let mut documents = vec![root.join("README.md")];
     for entry in fs::read_dir(root.join("docs")).expect("there are documents") {
         let path = entry.expect("an entry").path();
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        if name.starts_with("collector-") && name.ends_with(".md") {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        if name.starts_with("collector-") && path.extension().is_some_and(|extension| extension == "md") {
             documents.push(path);
         }
     }
