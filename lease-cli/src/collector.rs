@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_core::Pretty;
 use lease_otel::component::Registry;
-use lease_otel::host::{Host, Stopped};
+use lease_otel::host::{Host, Started, Stopped};
 use lease_otel::receivers::exec::{ExecFactory, Keeper};
 use lease_otel::telemetry::Telemetry;
 
@@ -20,9 +21,10 @@ use crate::{duration, signals};
 pub(crate) struct Arguments {
     #[command(flatten)]
     sources: Sources,
-    /// How long everything may take to stop; what is not done by then is dropped
-    #[arg(long, value_parser = duration::parse, default_value = "25s", value_name = "DURATION")]
-    shutdown_timeout: Duration,
+    /// How long everything may take to stop; what is not done by then is dropped. By default 25s, or as long as the receivers
+    /// may take by their own settings, whichever is longer
+    #[arg(long, value_parser = duration::parse, value_name = "DURATION")]
+    shutdown_timeout: Option<Duration>,
 }
 
 /// Every kind of component that the program has.
@@ -36,10 +38,14 @@ pub(crate) async fn collector(arguments: Arguments, _: &Global) -> Result<u8, Fa
     let mut inbox = Inbox::install().map_err(|error| Failure::of(Code::System, &error))?;
     let Arguments { sources, shutdown_timeout } = arguments;
     let loaded = sources.load()?;
-    let starting = Host::start(loaded.collector, Arc::new(Telemetry::new()));
-    let host = tokio::select! {
-        started = starting => started.map_err(|error| Failure::of(Code::System, &error))?,
-        signal = inbox.end() => return Ok(signalled(signal)),
+    let shutdown_timeout = shutdown_timeout_for(shutdown_timeout, loaded.collector.stop_timeout());
+    let starting = Host::start_unless(loaded.collector, Arc::new(Telemetry::new()), inbox.end());
+    let host = match starting.await.map_err(|error| Failure::of(Code::System, &error))? {
+        Started::Running(host) => host,
+        Started::CalledOff(signal) => {
+            tracing::info!(signal = signals::name(signal), "asked to end before everything was ready");
+            return Ok(signalled(signal));
+        }
     };
     tracing::info!("everything is ready");
     let signal = inbox.end().await;
@@ -61,6 +67,38 @@ pub(crate) async fn collector(arguments: Arguments, _: &Global) -> Result<u8, Fa
     }
 }
 
+/// How long a shutdown may take: what was asked for, or enough for every receiver.
+fn shutdown_timeout_for(asked: Option<Duration>, receivers: Option<Duration>) -> Duration {
+    let longest = receivers.unwrap_or_default();
+    let Some(asked) = asked else { return SHUTDOWN_TIMEOUT.max(longest + SENDING) };
+    if asked < longest {
+        let (asked, longest) = (Pretty(asked), Pretty(longest));
+        tracing::warn!(
+            "--shutdown-timeout {asked} is less than the {longest} that a receiver is left to stop; it is killed then"
+        );
+    }
+    asked
+}
+
+/// Less than the 30 s after which Kubernetes kills.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
+/// What the rest of a shutdown may take after the last receiver has stopped.
+const SENDING: Duration = Duration::from_secs(15);
+
 fn signalled(signal: rustix::process::Signal) -> u8 {
     crate::child::Status::Signal(signal.as_raw()).shell_code()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shutdown_is_left_the_time_that_its_receivers_are_left() {
+        let secs = Duration::from_secs;
+        assert_eq!(shutdown_timeout_for(None, None), secs(25));
+        assert_eq!(shutdown_timeout_for(None, Some(secs(5))), secs(25));
+        assert_eq!(shutdown_timeout_for(None, Some(secs(90))), secs(105));
+        assert_eq!(shutdown_timeout_for(Some(secs(40)), Some(secs(90))), secs(40), "who asks for less gets less");
+    }
 }

@@ -156,3 +156,54 @@ fn a_command_line_that_makes_no_sense_is_refused() {
         assert!(said.contains(says), "{says}: {said}");
     }
 }
+
+/// The blocks of YAML in a document, each with the line where it begins.
+fn blocks(text: &str) -> Vec<(usize, String)> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (index, line) in text.lines().enumerate() {
+        match (&mut open, line.trim_start()) {
+            (None, "```yaml") => open = Some((index + 2, String::new())),
+            (Some(_), "```") => blocks.extend(open.take()),
+            (Some((_, block)), _) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+            (None, _) => {}
+        }
+    }
+    blocks
+}
+
+#[test]
+fn every_whole_configuration_in_the_documents_is_valid() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut documents = vec![root.join("README.md")];
+    for entry in fs::read_dir(root.join("docs")).expect("there are documents") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        if name.starts_with("collector-") && path.extension().is_some_and(|extension| extension == "md") {
+            documents.push(path);
+        }
+    }
+    assert!(documents.len() > 3, "{documents:?}");
+    let place = Place::new();
+    let mut whole = 0;
+    for document in &documents {
+        let text = fs::read_to_string(document).expect("it can be read");
+        for (line, block) in blocks(&text) {
+            let is_whole = ["receivers:", "exporters:", "service:"]
+                .iter()
+                .all(|section| block.lines().any(|line| line.starts_with(section)));
+            if !is_whole {
+                continue;
+            }
+            whole += 1;
+            place.write("block.yaml", &block);
+            let (code, out, said) = place.lease(&["validate", "--config", "block.yaml"]);
+            assert_eq!(code, 0, "{}:{line}: {said}", document.display());
+            assert!(out.starts_with("valid: "), "{}:{line}: {out}", document.display());
+        }
+    }
+    assert!(whole > 0, "README.md shows a configuration");
+}

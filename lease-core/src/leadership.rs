@@ -242,8 +242,8 @@ impl Leadership {
     /// Gives the term up because the work cannot go on here: the other clones are told to drain, and the lease is
     /// released once the last of them is gone, so that another candidate may try.
     ///
-    /// This candidate contends again after two retry periods, and twice as long each time up to sixteen times that, until
-    /// a term has lasted two lease durations.
+    /// This candidate contends again after two retry periods, and twice as long each time up to sixteen times that, each
+    /// time up to half as long again by chance, until a term has lasted two lease durations.
     pub fn step_down(self) {
         self.work_ended();
     }

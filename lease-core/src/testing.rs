@@ -139,7 +139,7 @@ impl TermControl {
 
     /// Waits until the work [steps down](Leadership::step_down) or resigns: true, and the test is to end the term. False when
     /// the work has stopped without that.
-    pub async fn stepped_down(&mut self) -> bool {
+    pub(crate) async fn stepped_down(&mut self) -> bool {
         match self.signals.recv().await {
             Some(Signal::Drained(_)) | None => {
                 self.shared.close(Released::Released);

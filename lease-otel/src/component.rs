@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -140,6 +140,12 @@ pub trait Receiver: fmt::Debug + Send + Sync {
         None
     }
 
+    /// How long it may take to stop by itself, where the user has said so: an elector whose lease is let go leaves it that
+    /// time while it still holds the lease.
+    fn stop_timeout(&self) -> Option<Duration> {
+        None
+    }
+
     /// Whether the work itself sees to it that nothing of it is left at the fence of a lost term, as one does whose processes
     /// are under guard. All other work is dropped when it has not ended soon after a loss.
     fn keeps_to_the_fence(&self) -> bool {
@@ -221,6 +227,12 @@ pub trait Extension: fmt::Debug + Send + Sync {
     fn is_elector(&self) -> bool {
         false
     }
+
+    /// One of its receivers may take so long to stop: an elector holds its lease for that time when it lets it go. Called
+    /// before the start, once for each receiver that has such a time.
+    fn allow_stop(&mut self, stop_timeout: Duration) {
+        let _ = stop_timeout;
+    }
 }
 
 /// An extension that runs.
@@ -231,8 +243,10 @@ pub trait RunningExtension: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The pipelines are ready: data can flow.
-    fn ready(&self) {}
+    /// The pipelines are ready: data can flow. When it says why it cannot go on, the collector stops again.
+    fn ready(&self) -> Result<(), StartError> {
+        Ok(())
+    }
 
     /// The collector is about to shut down.
     fn not_ready(&self) {}

@@ -23,6 +23,6 @@ pub use self::parse::{TEXT_MAX, parse};
 pub use self::pipelines::InvalidPipelineId;
 pub use self::print::{Mode, Printed};
 pub use self::problems::{Problem, Problems};
-pub use self::service::{Collector, Loaded, MetricsEndpoint, Pipeline, PipelineId, Telemetry};
+pub use self::service::{Collector, Loaded, MetricsEndpoint, PeriodicExport, Pipeline, PipelineId, Telemetry};
 pub use self::source::{Environment, InvalidSource, Source};
 pub use self::tree::{Key, Located, Node, Place, Value};

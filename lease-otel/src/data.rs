@@ -7,6 +7,8 @@ use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
 use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, metric};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
+use crate::component::Refused;
+
 /// A kind of telemetry. A pipeline carries one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Signal {
@@ -16,6 +18,11 @@ pub enum Signal {
     Logs,
     /// Spans.
     Traces,
+}
+
+impl Signal {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Metrics, Self::Logs, Self::Traces];
 }
 
 impl fmt::Display for Signal {
@@ -88,6 +95,20 @@ pub struct Batch {
     pub telemetry: Telemetry,
     /// The term in which it was read; none where no elector is asked.
     pub term: Option<Validity>,
+}
+
+/// Waits for what is done with telemetry of a term, but not beyond the loss of that term.
+pub(crate) async fn while_held<T>(term: &Validity, work: impl Future<Output = T>) -> Result<T, Refused> {
+    term.check()?;
+    let ended = term.ended();
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        () = ended.cancelled() => {
+            term.check()?;
+            Err(Refused::Closed)
+        }
+    }
 }
 
 impl Batch {

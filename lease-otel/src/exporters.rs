@@ -9,6 +9,7 @@ mod json;
 mod otlp;
 pub mod otlp_grpc;
 pub mod otlp_http;
+pub(crate) mod own;
 mod queue;
 #[cfg(test)]
 pub(crate) mod recorded;

@@ -19,6 +19,7 @@
 
 mod flow;
 mod group;
+mod own;
 mod seat;
 mod start;
 
@@ -51,6 +52,8 @@ pub struct Host {
     processors: Tasks,
     exporters: Tasks,
     metrics: Option<Server>,
+    /// Who sends the own metrics.
+    own: Tasks,
     hasten: CancellationToken,
 }
 
@@ -71,6 +74,15 @@ pub struct HostError {
     source: StartError,
 }
 
+/// What became of a start that could be called off.
+#[derive(Debug)]
+pub enum Started<T> {
+    /// The collector runs.
+    Running(Host),
+    /// It was called off, and why; nothing runs.
+    CalledOff(T),
+}
+
 /// How a shutdown went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
@@ -85,6 +97,22 @@ impl Host {
     ///
     /// Must be called within a tokio runtime, whose time and IO are turned on.
     pub async fn start(collector: Collector, telemetry: Arc<Telemetry>) -> Result<Self, HostError> {
+        let never = std::future::pending::<std::convert::Infallible>();
+        match Self::start_unless(collector, telemetry, never).await? {
+            Started::Running(host) => Ok(host),
+            Started::CalledOff(never) => match never {},
+        }
+    }
+
+    /// Starts the collector, unless it is called off before it has: then what had started is stopped again in order, and
+    /// what was held is released.
+    ///
+    /// Must be called within a tokio runtime, whose time and IO are turned on.
+    pub async fn start_unless<T>(
+        collector: Collector,
+        telemetry: Arc<Telemetry>,
+        called_off: impl Future<Output = T>,
+    ) -> Result<Started<T>, HostError> {
         let mut host = Self {
             extensions: Vec::new(),
             always: None,
@@ -93,20 +121,28 @@ impl Host {
             processors: Tasks::default(),
             exporters: Tasks::default(),
             metrics: None,
+            own: Tasks::default(),
             hasten: CancellationToken::new(),
         };
-        match host.bring_up(collector, &telemetry).await {
-            Ok(()) => {
-                for (_, extension) in &host.extensions {
-                    extension.ready();
-                }
-                Ok(host)
-            }
-            Err(error) => {
-                host.shutdown(FAILED_START_MAX).await;
-                Err(error)
-            }
-        }
+        let outcome = tokio::select! {
+            biased;
+            why = called_off => Ok(Some(why)),
+            outcome = host.bring_up(collector, &telemetry) => outcome.and_then(|()| host.ready()).map(|()| None),
+        };
+        let outcome = match outcome {
+            Ok(None) => return Ok(Started::Running(host)),
+            Ok(Some(why)) => Ok(Started::CalledOff(why)),
+            Err(error) => Err(error),
+        };
+        host.shutdown(FAILED_START_MAX).await;
+        outcome
+    }
+
+    /// Tells every extension that data can flow, up to the first that cannot go on.
+    fn ready(&self) -> Result<(), HostError> {
+        self.extensions.iter().try_for_each(|(id, extension)| {
+            extension.ready().map_err(|source| HostError { what: "extension", id: id.clone(), source })
+        })
     }
 
     /// Where the collector's own metrics are served, where the configuration asks for it.
@@ -163,6 +199,8 @@ impl Host {
         for (_, extension) in others.into_iter().rev() {
             extension.shutdown().await;
         }
+        // They tell of all that has happened until now.
+        self.own.stop(&self.hasten).await;
         if let Some(metrics) = self.metrics {
             metrics.shutdown().await;
         }
@@ -180,7 +218,7 @@ impl Tasks {
     }
 }
 
-/// How long what had started may take to stop when something else did not start.
+/// How long what had started may take to stop when something else did not start, or when the start is called off.
 const FAILED_START_MAX: Duration = Duration::from_secs(5);
 /// From when nothing is waited for to when even that is given up.
 const LAST_CALL: Duration = Duration::from_secs(1);

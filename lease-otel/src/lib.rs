@@ -8,6 +8,7 @@ pub mod component;
 pub mod config;
 pub mod data;
 pub mod elector;
+mod errors;
 pub mod exporters;
 pub mod extensions;
 pub mod host;

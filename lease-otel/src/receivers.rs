@@ -4,7 +4,7 @@ mod creator;
 mod dummy;
 pub mod exec;
 mod hand_over;
-mod kubernetes;
+pub(crate) mod kubernetes;
 
 pub mod k8s_cluster;
 pub mod k8s_events;

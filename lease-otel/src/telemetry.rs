@@ -1,23 +1,26 @@
-//! What the collector tells of itself: counters and gauges, in the text format that Prometheus reads.
+//! What the collector tells of itself: counters and gauges, in the text format that Prometheus reads, and as OTLP.
 //!
 //! | metric | labels | meaning |
 //! |---|---|---|
-//! | `leader_election_master_status` | `name` | 1 while this replica leads, 0 while it stands by; as client-go's |
-//! | `leader_election_slowpath_total` | `name` | renewals that needed a read first; as client-go's |
-//! | `lease_is_leader` | `lease`, `namespace`, `backend` | 1 while this replica leads |
+//! | `leader_election_master_status` | `name`, `namespace`, `component` | 1 while this replica leads, 0 while it stands by; as client-go's, which has `name` alone |
+//! | `leader_election_slowpath_total` | the same | renewals that needed a read first; as client-go's |
+//! | `lease_is_leader` | `lease`, `namespace`, `backend`, `component` | 1 while this replica leads |
 //! | `lease_acquisitions_total` | the same | terms that this replica has won |
 //! | `lease_losses_total` | the same, `reason` | terms that it has lost |
 //! | `lease_step_downs_total` | `component` | terms that were given up because a receiver did not run |
 //! | `lease_receiver_running` | `component` | 1 while the receiver runs |
 //! | `lease_receiver_failures_total` | `component` | times that it did not start, ended by itself or panicked |
-//! | `lease_points_dropped_total` | `component` | points that did not reach this exporter because their term was lost |
+//! | `lease_points_dropped_total` | `component` | points that did not reach this exporter, or that this processor kept back, when their term was lost |
 //!
-//! Points are metric points, log records and spans. Components add metrics of their own, with the label `component`.
+//! `component` is the name in the configuration. Points are metric points, log records and spans. Components add metrics of their own, with the label `component`.
 
-use std::collections::HashMap;
+mod otlp;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -50,18 +53,37 @@ const HELP: [(&str, &str); 9] = [
     (names::STEP_DOWNS, "Terms given up because a receiver did not run"),
     (names::RUNNING, "Whether the receiver runs"),
     (names::FAILURES, "Times that the receiver did not start, ended by itself or panicked"),
-    (names::DROPPED, "Points that did not reach the exporter because the term in which they were read was lost"),
+    (
+        names::DROPPED,
+        "Points that did not reach the exporter, or that the processor kept back, when the term in which they were read was lost",
+    ),
 ];
 
 /// The metrics of one collector.
-#[derive(Default)]
-pub struct Telemetry(Mutex<Metrics>);
+pub struct Telemetry {
+    /// From when on counters count.
+    began: SystemTime,
+    metrics: Mutex<Metrics>,
+}
 
 #[derive(Default)]
 struct Metrics {
     registry: Registry,
-    counters: HashMap<&'static str, Family<Labels, Counter>>,
-    gauges: HashMap<&'static str, Family<Labels, Gauge<f64, AtomicU64>>>,
+    counters: BTreeMap<&'static str, Points<Counter>>,
+    gauges: BTreeMap<&'static str, Points<Gauge<f64, AtomicU64>>>,
+}
+
+/// A metric, by its labels: a family of the registry shows its text only, so what it holds is kept here too.
+struct Points<M> {
+    family: Family<Labels, M>,
+    by_labels: BTreeMap<Labels, M>,
+}
+
+impl<M: Clone + Default> Points<M> {
+    fn of(&mut self, labels: Labels) -> &M {
+        let family = &self.family;
+        self.by_labels.entry(labels).or_insert_with_key(|labels| family.get_or_create(labels).clone())
+    }
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -69,7 +91,7 @@ type Labels = Vec<(&'static str, String)>;
 impl Telemetry {
     /// No metrics yet.
     pub fn new() -> Self {
-        Self::default()
+        Self { began: SystemTime::now(), metrics: Mutex::default() }
     }
 
     /// All metrics as of now, in the text format of `OpenMetrics`.
@@ -81,29 +103,41 @@ impl Telemetry {
     }
 
     fn metrics(&self) -> std::sync::MutexGuard<'_, Metrics> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Metrics {
-    fn counter(&mut self, name: &'static str) -> &Family<Labels, Counter> {
+    fn counter(&mut self, name: &'static str, labels: Labels) -> &Counter {
         let registry = &mut self.registry;
-        self.counters.entry(name).or_insert_with(|| {
-            let family = Family::default();
-            // The format adds the ending by itself.
-            registry.register(name.strip_suffix("_total").unwrap_or(name), help(name), family.clone());
-            family
-        })
+        let points = self.counters.entry(name).or_insert_with(|| {
+            let family = Family::<Labels, Counter>::default();
+            registry.register(without_ending(name), help(name), family.clone());
+            Points { family, by_labels: BTreeMap::new() }
+        });
+        points.of(labels)
     }
 
-    fn gauge(&mut self, name: &'static str) -> &Family<Labels, Gauge<f64, AtomicU64>> {
+    fn gauge(&mut self, name: &'static str, labels: Labels) -> &Gauge<f64, AtomicU64> {
         let registry = &mut self.registry;
-        self.gauges.entry(name).or_insert_with(|| {
-            let family = Family::default();
+        let points = self.gauges.entry(name).or_insert_with(|| {
+            let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
             registry.register(name, help(name), family.clone());
-            family
-        })
+            Points { family, by_labels: BTreeMap::new() }
+        });
+        points.of(labels)
     }
+}
+
+/// The name of a counter without the ending that the text format adds by itself, and OTLP does not have.
+fn without_ending(name: &str) -> &str {
+    name.strip_suffix("_total").unwrap_or(name)
 }
 
 fn help(name: &str) -> &'static str {
@@ -120,19 +154,19 @@ fn component(id: &ComponentId) -> Labels {
 
 impl Meter for Telemetry {
     fn add(&self, counter: &'static str, id: &ComponentId, count: u64) {
-        self.metrics().counter(counter).get_or_create(&component(id)).inc_by(count);
+        self.metrics().counter(counter, component(id)).inc_by(count);
     }
 
     fn set(&self, gauge: &'static str, id: &ComponentId, value: f64) {
-        self.metrics().gauge(gauge).get_or_create(&component(id)).set(value);
+        self.metrics().gauge(gauge, component(id)).set(value);
     }
 
     fn add_labelled(&self, counter: &'static str, labels: &[Label<'_>], count: u64) {
-        self.metrics().counter(counter).get_or_create(&owned(labels)).inc_by(count);
+        self.metrics().counter(counter, owned(labels)).inc_by(count);
     }
 
     fn set_labelled(&self, gauge: &'static str, labels: &[Label<'_>], value: f64) {
-        self.metrics().gauge(gauge).get_or_create(&owned(labels)).set(value);
+        self.metrics().gauge(gauge, owned(labels)).set(value);
     }
 }
 

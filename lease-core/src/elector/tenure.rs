@@ -264,7 +264,9 @@ impl Elector {
             Reason::WorkEnded => {
                 let doublings = self.pace.failed_terms.min(FAILED_TERM_DOUBLINGS_MAX);
                 self.pace.failed_terms += 1;
-                retry_period * (2 << doublings)
+                let least = retry_period * (2 << doublings);
+                // Candidates whose work fails alike would otherwise come back together, again and again.
+                least + self.jitter.below(least / 2)
             }
             _ => Duration::ZERO,
         };

@@ -29,6 +29,14 @@ pub(super) fn connect(service: Service, sections: Sections, problems: &mut Probl
             check_elector(name, &extensions, &used.extensions, problems);
         }
     }
+    for at in &used.receivers {
+        let receiver = &receivers.components[*at].component;
+        if let (Some(ElectorChoice::Named(name)), Some(timeout)) = (receiver.elector(), receiver.stop_timeout())
+            && let Some(elector) = extensions.components.iter_mut().find(|defined| defined.id == name.value)
+        {
+            elector.component.allow_stop(timeout);
+        }
+    }
     extensions.warn_of_unused(&used.extensions, "is not in `service.extensions`", problems);
     receivers.warn_of_unused(&used.receivers, "is in no pipeline", problems);
     processors.warn_of_unused(&used.processors, "is in no pipeline", problems);

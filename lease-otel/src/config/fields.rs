@@ -88,6 +88,24 @@ impl<'a> Fields<'a> {
         self.problems.error(&place, path, message);
     }
 
+    /// Notes a warning at a key that is there.
+    pub fn warning(&mut self, key: &str, message: impl fmt::Display) {
+        if let Some((found, _)) = self.entries.iter().find(|(found, _)| found.name == key) {
+            let path = self.path_of(key);
+            self.problems.warning(&found.place, path, message);
+        }
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a key is there, also one that is not asked for.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(found, _)| found.name == key)
+    }
+
     fn expected(&mut self, key: &str, what: &str, found: &Node) {
         let path = self.path_of(key);
         self.problems.error(&found.place, path, format_args!("{what} is expected here, not {}", found.value.kind()));
@@ -179,6 +197,19 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A duration as a whole number of milliseconds, of which there is at least one.
+    pub fn milliseconds(&mut self, key: &'static str) -> Option<Duration> {
+        if let Some(Value::String(text)) = self.node(key).map(|node| &node.value) {
+            let written = text.parse().map_or_else(
+                |_| "such as 60000 for a minute".to_owned(),
+                |Pretty(value)| format!("write {} for {text}", value.as_millis()),
+            );
+            self.error(key, format_args!("a whole number of milliseconds is expected here; {written}"));
+            return None;
+        }
+        self.count(key, 1, u32::MAX.into()).map(Duration::from_millis)
+    }
+
     /// A list of texts; one text alone is a list of one.
     pub fn texts(&mut self, key: &'static str) -> Option<Vec<Located<String>>> {
         let node = self.node(key)?;
@@ -254,6 +285,40 @@ impl<'a> Fields<'a> {
                 message = format!("{message}; if it belongs to `{name}` of line {line}, which is empty, indent it");
             }
             self.problems.error(&key.place, path, message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    /// What is said of a section of which `metrics` and `interval` are the keys.
+    fn told(text: &str) -> Vec<String> {
+        let mut problems = Problems::default();
+        let node = parse(&"test".into(), text, &mut problems).expect("it is YAML");
+        let mut fields = Fields::new(&node, "", &mut problems);
+        fields.node("metrics");
+        fields.node("interval");
+        fields.finish();
+        problems.errors.into_iter().map(|error| error.message).collect()
+    }
+
+    #[test]
+    fn what_has_lost_its_indentation_is_told_where_it_may_belong() {
+        let hint = "; if it belongs to `metrics` of line 2, which is empty, indent it";
+        let known = "unknown key; known here: interval, metrics";
+        let both = told("interval: 5s\nmetrics:\nk8s.pod.phase: {}\nk8s.node.ready: {}\n");
+        assert_eq!(both, [format!("{known}{hint}"), format!("{known}{hint}")]);
+        assert_eq!(
+            told("interval: 5s\nmetrics:\nintervall: 5s\n"),
+            [format!("unknown key; did you mean `interval`?{hint}")]
+        );
+        for elsewhere in
+            ["k8s.pod.phase: {}\nmetrics:\n", "metrics: {}\nk8s.pod.phase: {}\n", "metrics:\ninterval: 5s\nother: 1"]
+        {
+            assert_eq!(told(elsewhere), [known], "{elsewhere}");
         }
     }
 }

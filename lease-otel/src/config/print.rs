@@ -84,7 +84,7 @@ const SECRET: [&str; 9] =
     ["password", "passwd", "secret", "token", "apikey", "credential", "authorization", "cookie", "privatekey"];
 
 /// Keys all of whose values are secret: `key_pem` is a key itself, and what is in `headers` and `env` is anybody's guess.
-const SECRET_WHOLE: [&str; 5] = ["headers", "env", "environment", "keypem", "bearer"];
+const SECRET_WHOLE: [&str; 6] = ["headers", "headerslist", "env", "environment", "keypem", "bearer"];
 
 fn is_secret(key: &str) -> bool {
     let key: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();

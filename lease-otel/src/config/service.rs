@@ -1,6 +1,8 @@
 //! The whole configuration, checked: what the host takes and runs.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::id::ComponentId;
 use super::problems::Problem;
@@ -26,6 +28,13 @@ pub struct Collector {
     pub pipelines: Vec<Pipeline>,
     /// How the collector tells of itself.
     pub telemetry: Telemetry,
+}
+
+impl Collector {
+    /// The longest time that the configuration leaves one of its receivers to stop, where it says so of any.
+    pub fn stop_timeout(&self) -> Option<Duration> {
+        self.receivers.iter().filter_map(|(_, receiver)| receiver.stop_timeout()).max()
+    }
 }
 
 /// From receivers through processors to exporters: telemetry of one signal.
@@ -58,10 +67,25 @@ impl fmt::Display for PipelineId {
 }
 
 /// What `service.telemetry` says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Telemetry {
     /// Where the collector's own metrics can be read in the text format of Prometheus; none unless the configuration says so.
     pub metrics: Option<MetricsEndpoint>,
+    /// To where they are sent, besides that.
+    pub exports: Vec<PeriodicExport>,
+    /// What is said of the collector where its metrics are sent to; one without a value is left out.
+    pub resource: Vec<(String, Option<String>)>,
+}
+
+/// The collector's own metrics are sent to an endpoint again and again.
+#[derive(Clone, Debug)]
+pub struct PeriodicExport {
+    /// From one time to the next.
+    pub interval: Duration,
+    /// How long one time may take, with everything that is tried again.
+    pub timeout: Duration,
+    /// Who sends.
+    pub exporter: Arc<dyn Exporter>,
 }
 
 /// An address to listen on.

@@ -1,30 +1,59 @@
-//! The section `service.telemetry`: where the collector's own metrics can be read.
+//! The section `service.telemetry`: where the collector's own metrics can be read, and to where they are sent.
+//!
+//! The keys are those of the OpenTelemetry configuration file, version 0.3, as the Collector takes them; its durations are
+//! whole milliseconds.
+
+use std::time::Duration;
 
 use super::fields::Fields;
-use super::service::{MetricsEndpoint, Telemetry};
+use super::service::{MetricsEndpoint, PeriodicExport, Telemetry};
 use super::tree::{Located, Value};
+use crate::exporters::own;
 
 /// Reads the section.
 pub(super) fn read(fields: &mut Fields<'_>) -> Telemetry {
-    fields.accepted(&["logs", "traces", "resource"]);
-    let metrics = fields.section("metrics").and_then(|mut metrics| {
-        let endpoint = endpoint(&mut metrics);
+    fields.accepted(&["logs", "traces"]);
+    let mut telemetry = Telemetry::default();
+    if let Some(mut metrics) = fields.section("metrics") {
+        metrics_of(&mut metrics, &mut telemetry);
         metrics.finish();
-        endpoint
-    });
-    Telemetry { metrics }
+    }
+    telemetry.resource = resource(fields);
+    if !telemetry.resource.is_empty() && telemetry.exports.is_empty() {
+        fields.warning("resource", "has no effect here without a periodic reader in `metrics.readers`");
+    }
+    telemetry
 }
 
-fn endpoint(fields: &mut Fields<'_>) -> Option<MetricsEndpoint> {
+fn metrics_of(fields: &mut Fields<'_>, telemetry: &mut Telemetry) {
     fields.accepted(&["views"]);
     let levels = [("none", false), ("basic", true), ("normal", true), ("detailed", true)];
     let is_on = fields.word("level", &levels).unwrap_or(true);
     let address = fields.text("address").and_then(|address| from_address(&address, fields));
-    let reader = readers(fields);
-    if address.is_some() && reader.is_some() {
+    let Readers { pull, periodic } = readers(fields);
+    if address.is_some() && pull.is_some() {
         fields.error("address", "the address is in `readers` too; leave out one of the two");
     }
-    reader.or(address).filter(|_| is_on)
+    if is_on {
+        telemetry.metrics = pull.or(address);
+        telemetry.exports = periodic;
+    }
+}
+
+/// What is said of the collector: names, and texts or nothing.
+fn resource(fields: &mut Fields<'_>) -> Vec<(String, Option<String>)> {
+    let Some(mut section) = fields.section("resource") else { return Vec::new() };
+    let mut attributes = Vec::new();
+    for (key, node) in section.all() {
+        match (node.text(), &node.value) {
+            (Some(text), _) if !matches!(node.value, Value::List(_) | Value::Map(_)) => {
+                attributes.push((key.name.clone(), Some(text)));
+            }
+            (_, Value::Null) => attributes.push((key.name.clone(), None)),
+            _ => section.error(&key.name, format_args!("a text is expected here, not {}", node.value.kind())),
+        }
+    }
+    attributes
 }
 
 /// `HOST:PORT`, as older versions of the OpenTelemetry Collector have it; without a host it is every address.
@@ -39,10 +68,19 @@ fn from_address(address: &Located<String>, fields: &mut Fields<'_>) -> Option<Me
     Some(MetricsEndpoint { host: if host.is_empty() { "0.0.0.0" } else { host }.to_owned(), port })
 }
 
-/// The one reader that is known here: `pull: {exporter: {prometheus: {host, port}}}`.
-fn readers(fields: &mut Fields<'_>) -> Option<MetricsEndpoint> {
+/// What `readers` names.
+#[derive(Default)]
+struct Readers {
+    /// `pull: {exporter: {prometheus: {host, port}}}`, of which there may be one.
+    pull: Option<MetricsEndpoint>,
+    /// `periodic: {interval, timeout, exporter: {otlp: {...}}}`.
+    periodic: Vec<PeriodicExport>,
+}
+
+fn readers(fields: &mut Fields<'_>) -> Readers {
+    let mut found = Readers::default();
     let path = fields.path_of("readers");
-    let readers = fields.node("readers")?;
+    let Some(readers) = fields.node("readers") else { return found };
     let items = match &readers.value {
         Value::List(items) => items.as_slice(),
         Value::Null => &[],
@@ -51,28 +89,74 @@ fn readers(fields: &mut Fields<'_>) -> Option<MetricsEndpoint> {
             &[]
         }
     };
-    let mut found = None;
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}[{index}]");
         let mut reader = Fields::new(item, path.clone(), fields.problems());
-        reader.accepted(&["periodic"]);
-        let endpoint = reader.section("pull").and_then(|mut pull| {
-            let endpoint = pull.section("exporter").and_then(|mut exporter| {
-                let endpoint = exporter.section("prometheus").and_then(|mut prometheus| prometheus_at(&mut prometheus));
-                exporter.finish();
-                endpoint
-            });
-            pull.finish();
-            endpoint
+        reader.accepted(&["producers"]);
+        let is_periodic = reader.node("periodic").is_some();
+        let is_pull = reader.node("pull").is_some();
+        let periodic = reader.section("periodic").and_then(|mut section| {
+            let found = periodic(&mut section);
+            section.finish();
+            found
         });
-        reader.finish();
-        if endpoint.is_some() && found.is_some() {
-            fields.problems().error(&item.place, path, "one such reader is enough");
+        let pull = reader.section("pull").and_then(|mut section| {
+            let found = pull(&mut section);
+            section.finish();
+            found
+        });
+        if is_periodic == is_pull {
+            reader.error("periodic", "a reader is one of `pull` and `periodic`; write an item for each");
         }
-        found = found.or(endpoint);
+        reader.finish();
+        if pull.is_some() && found.pull.is_some() {
+            fields.problems().error(&item.place, path, "one reader with `pull` is enough");
+        }
+        found.pull = found.pull.or(pull);
+        found.periodic.extend(periodic);
     }
     found
 }
+
+fn pull(fields: &mut Fields<'_>) -> Option<MetricsEndpoint> {
+    let mut endpoint = None;
+    if let Some(mut exporter) = fields.section("exporter") {
+        if let Some(mut prometheus) = exporter.section("prometheus") {
+            endpoint = prometheus_at(&mut prometheus);
+            prometheus.finish();
+        } else if exporter.is_empty() {
+            exporter.error("prometheus", "an exporter is missing: prometheus, with host and port");
+        }
+        exporter.finish();
+    } else {
+        fields.error("exporter", "an exporter is missing: prometheus, with host and port");
+    }
+    endpoint
+}
+
+fn periodic(fields: &mut Fields<'_>) -> Option<PeriodicExport> {
+    let interval = fields.milliseconds("interval").unwrap_or(INTERVAL);
+    let timeout = fields.milliseconds("timeout").unwrap_or(TIMEOUT);
+    let missing = "an exporter is missing: otlp, with protocol and endpoint";
+    let mut sender = None;
+    if let Some(mut exporter) = fields.section("exporter") {
+        exporter.accepted(&["console"]);
+        if let Some(mut otlp) = exporter.section("otlp") {
+            sender = own::read(&mut otlp);
+            otlp.finish();
+        } else if exporter.is_empty() {
+            exporter.error("otlp", missing);
+        }
+        exporter.finish();
+    } else {
+        fields.error("exporter", missing);
+    }
+    Some(PeriodicExport { interval, timeout, exporter: sender? })
+}
+
+/// As the OpenTelemetry SDK has them.
+const INTERVAL: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn prometheus_at(fields: &mut Fields<'_>) -> Option<MetricsEndpoint> {
     fields.accepted(&["without_scope_info", "without_type_suffix", "without_units", "with_resource_constant_labels"]);

@@ -9,16 +9,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
+use lease_core::Pretty;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower::Service;
@@ -84,9 +87,14 @@ pub(crate) enum ConnectError {
     CertificateRequired,
     #[error("the endpoint does not speak TLS; if that is meant to be, set tls.insecure: true and no https://")]
     Plain,
+    #[error("no connection to `{address}` within {}", Pretty(CONNECT_MAX))]
+    Slow { address: String },
     #[error("TLS with `{name}` fails: {source}")]
     Tls { name: String, source: io::Error },
 }
+
+/// As long as the reference waits at least.
+const CONNECT_MAX: Duration = Duration::from_secs(20);
 
 impl Connector {
     /// Connections with TLS where `tls` is given, under that name if there is one.
@@ -106,7 +114,15 @@ impl Connector {
         }
     }
 
+    /// A connection, or why there is none: a peer that takes it and says nothing would otherwise hold up a channel, which
+    /// makes one connection at a time, for ever.
     async fn connect(self, uri: Uri) -> Result<TokioIo<Stream>, ConnectError> {
+        let address = uri.authority().map(ToString::to_string).unwrap_or_default();
+        let connect = timeout(CONNECT_MAX, self.connect_now(uri));
+        connect.await.unwrap_or(Err(ConnectError::Slow { address }))
+    }
+
+    async fn connect_now(self, uri: Uri) -> Result<TokioIo<Stream>, ConnectError> {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
         let connected = TcpStream::connect((host.as_str(), port)).await;
@@ -154,21 +170,6 @@ pub(crate) fn way_out(error: &(dyn std::error::Error + 'static)) -> Option<Strin
         cause = error.source();
     }
     None
-}
-
-/// An error and all its causes in one line, each once.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl Service<Uri> for Connector {
@@ -336,5 +337,22 @@ impl AsyncWrite for Stream {
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         Connected::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exporters::tls::TlsSettings;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_a_connection_and_says_nothing_is_given_up() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: Uri = format!("https://{}", silent.local_addr().unwrap()).parse().unwrap();
+        let trust = TlsSettings::any_server().load("h2").unwrap();
+        let began = tokio::time::Instant::now();
+        let error = Connector::new(Some((trust, None))).connect(uri.clone()).await.expect_err("nobody speaks");
+        assert_eq!(error.to_string(), format!("no connection to `{}` within 20s", uri.authority().unwrap()));
+        assert_eq!(began.elapsed(), CONNECT_MAX);
     }
 }

@@ -28,7 +28,7 @@ impl ExporterFactory for Debug {
             name: "debug",
             aliases: &[],
             summary: "Prints telemetry, for a look at what flows",
-            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+            signals: &Signal::ALL,
         }
     }
 

@@ -34,7 +34,7 @@ impl ExporterFactory for File {
             name: "file",
             aliases: &[],
             summary: "Writes telemetry to a file, as lines of JSON or as protobuf",
-            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+            signals: &Signal::ALL,
         }
     }
 

@@ -78,16 +78,34 @@ fn any_value(object: &mut Object<'_>, value: Option<&AnyValue>) {
     }
 }
 
+/// What stands below a resource or a scope: a list, with its key.
+type Below<'a, T> = (&'a str, &'a [T], fn(&mut Object<'_>, &T));
+
+/// A resource of any signal, and its scopes.
+fn of_resource<T>(object: &mut Object<'_>, of: Option<&Resource>, (key, scopes, write): Below<'_, T>, schema: &str) {
+    resource(object, of);
+    object.objects(key, scopes, write);
+    object.text("schemaUrl", schema);
+}
+
+/// A scope of any signal, and what it holds.
+fn of_scope<T>(
+    object: &mut Object<'_>,
+    of: Option<&InstrumentationScope>,
+    (key, items, write): Below<'_, T>,
+    schema: &str,
+) {
+    scope(object, of);
+    object.objects(key, items, write);
+    object.text("schemaUrl", schema);
+}
+
 fn resource_logs(object: &mut Object<'_>, logs: &ResourceLogs) {
-    resource(object, logs.resource.as_ref());
-    object.objects("scopeLogs", &logs.scope_logs, scope_logs);
-    object.text("schemaUrl", &logs.schema_url);
+    of_resource(object, logs.resource.as_ref(), ("scopeLogs", &logs.scope_logs, scope_logs), &logs.schema_url);
 }
 
 fn scope_logs(object: &mut Object<'_>, logs: &ScopeLogs) {
-    scope(object, logs.scope.as_ref());
-    object.objects("logRecords", &logs.log_records, log_record);
-    object.text("schemaUrl", &logs.schema_url);
+    of_scope(object, logs.scope.as_ref(), ("logRecords", &logs.log_records, log_record), &logs.schema_url);
 }
 
 fn log_record(object: &mut Object<'_>, record: &LogRecord) {
@@ -105,15 +123,11 @@ fn log_record(object: &mut Object<'_>, record: &LogRecord) {
 }
 
 fn resource_spans(object: &mut Object<'_>, spans: &ResourceSpans) {
-    resource(object, spans.resource.as_ref());
-    object.objects("scopeSpans", &spans.scope_spans, scope_spans);
-    object.text("schemaUrl", &spans.schema_url);
+    of_resource(object, spans.resource.as_ref(), ("scopeSpans", &spans.scope_spans, scope_spans), &spans.schema_url);
 }
 
 fn scope_spans(object: &mut Object<'_>, spans: &ScopeSpans) {
-    scope(object, spans.scope.as_ref());
-    object.objects("spans", &spans.spans, span);
-    object.text("schemaUrl", &spans.schema_url);
+    of_scope(object, spans.scope.as_ref(), ("spans", &spans.spans, span), &spans.schema_url);
 }
 
 fn span(object: &mut Object<'_>, span: &Span) {

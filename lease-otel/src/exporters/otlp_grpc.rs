@@ -17,16 +17,14 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::connect::{ConnectError, Connector, Spoken, chain, way_out};
-use super::counters::Counters;
+use super::connect::{ConnectError, Connector, Spoken, way_out};
 use super::otlp::{encode_request, pretty_timeout};
-use super::queue::{Failure, Request, Sending, Taken, Transport};
-use super::retry::RetrySettings;
-use super::settings::{Headers, QueueSettings, gzip, timeout};
-use super::tls::TlsSettings;
+use super::queue::{Failure, Request, Taken, Transport};
+use super::settings::{Common, Headers, LOGIN};
 use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, StartError, Work};
 use crate::config::{ComponentId, Fields};
 use crate::data::{Signal, Telemetry};
+use crate::errors::with_causes;
 
 /// The kind `otlp_grpc`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,32 +36,20 @@ impl ExporterFactory for OtlpGrpc {
             name: "otlp_grpc",
             aliases: &["otlp"],
             summary: "Sends telemetry as OTLP over gRPC",
-            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+            signals: &Signal::ALL,
         }
     }
 
     fn configure(&self, fields: &mut Fields<'_>) -> Box<dyn Exporter> {
-        let tls = TlsSettings::read(fields);
-        let endpoint = endpoint(fields);
         let settings = Settings {
-            endpoint,
-            tls,
-            headers: Headers::read(fields),
-            gzip: gzip(fields),
-            timeout: timeout(fields, TIMEOUT),
-            queue: QueueSettings::read(fields),
-            retry: RetrySettings::read(fields),
+            endpoint: endpoint(fields),
+            common: Common::read(fields, TIMEOUT),
             keepalive: keepalive(fields),
         };
-        fields.accepted(&[
-            "wait_for_ready",
-            "balancer_name",
-            "read_buffer_size",
-            "write_buffer_size",
-            "auth",
-            "middlewares",
-            "compression_params",
-        ]);
+        fields.accepted(&["wait_for_ready", "balancer_name"]);
+        if settings.common.tls.is_plain() && !settings.endpoint.https {
+            settings.common.tls.warn_that_it_is_without(fields);
+        }
         Box::new(settings)
     }
 }
@@ -73,13 +59,16 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 struct Settings {
     endpoint: Address,
-    tls: TlsSettings,
-    headers: Headers,
-    gzip: bool,
-    timeout: Option<Duration>,
-    queue: QueueSettings,
-    retry: RetrySettings,
+    common: Common,
     keepalive: Option<Keepalive>,
+}
+
+/// What sends the collector's own metrics to this address.
+pub(super) fn own(endpoint: &Uri, common: Common) -> Arc<dyn Exporter> {
+    let target = endpoint.authority().map(ToString::to_string).unwrap_or_default();
+    let https = endpoint.scheme_str() == Some("https");
+    let endpoint = Address { target, authority: None, https };
+    Arc::new(Settings { endpoint, common, keepalive: None })
 }
 
 /// Where to connect, and the name that requests carry.
@@ -118,6 +107,10 @@ fn endpoint(fields: &mut Fields<'_>) -> Address {
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme))
         .unwrap_or(text);
+    if text.contains('@') {
+        fields.error("endpoint", LOGIN);
+        return address;
+    }
     match target.parse::<Authority>() {
         Ok(parsed) if parsed.port_u16().is_some() && !parsed.host().is_empty() => {
             target.clone_into(&mut address.target);
@@ -156,10 +149,7 @@ impl Exporter for Settings {
         stop: CancellationToken,
         telemetry: Arc<dyn Meter>,
     ) -> Result<(Arc<dyn Consumer>, Option<Work>), StartError> {
-        let transport = Arc::new(Grpc::new(self)?);
-        let counters = Counters::new(id, telemetry);
-        let (sending, work) = Sending::start(transport, self.queue.clone(), self.retry.clone(), counters, stop);
-        Ok((sending, Some(work)))
+        Ok(self.common.start(Arc::new(Grpc::new(self)?), id, stop, telemetry))
     }
 }
 
@@ -177,14 +167,13 @@ struct Grpc {
 impl Grpc {
     fn new(settings: &Settings) -> Result<Self, StartError> {
         let Address { target, authority, https } = &settings.endpoint;
-        let plain = settings.tls.is_plain() && !https;
-        let (tls, scheme) = if plain {
-            (None, "http")
-        } else {
-            (Some((settings.tls.load("h2")?, settings.tls.server_name.clone())), "https")
-        };
+        let Common { tls, headers, gzip, timeout, .. } = &settings.common;
+        let server_name = tls.server_name.clone();
+        let plain = tls.is_plain() && !https;
+        let (tls, scheme) =
+            if plain { (None, "http") } else { (Some((tls.load("h2")?, server_name.clone())), "https") };
         let connector = Connector::new(tls);
-        let name = authority.as_ref().or(settings.tls.server_name.as_ref()).unwrap_or(target);
+        let name = authority.as_ref().or(server_name.as_ref()).unwrap_or(target);
         let origin = Uri::builder().scheme(scheme).authority(name.as_str()).path_and_query("/").build()?;
         // The scheme of the address itself is always http: TLS is the connector's.
         let mut endpoint = Endpoint::from_shared(format!("http://{target}"))?
@@ -200,9 +189,9 @@ impl Grpc {
             endpoint: target.clone(),
             channel: endpoint.connect_with_connector_lazy(connector.clone()),
             connector,
-            headers: settings.headers.clone(),
-            gzip: settings.gzip,
-            timeout: settings.timeout,
+            headers: headers.clone(),
+            gzip: *gzip,
+            timeout: *timeout,
         })
     }
 
@@ -236,9 +225,12 @@ impl Grpc {
         let is_answer = std::error::Error::source(status).is_none();
         let known = way_out(status).or_else(|| self.hint(status.code(), is_answer));
         let message = known.unwrap_or_else(|| {
-            let cause = std::error::Error::source(status).map(chain).unwrap_or_default();
+            let cause = std::error::Error::source(status).map(with_causes).unwrap_or_default();
             let said = if cause.is_empty() { status.message() } else { &cause };
-            format!("`{}` answers {:?}: {said}", self.endpoint, status.code())
+            // As every implementation of gRPC says it of a message, and only of that.
+            let is_too_large = status.code() == Code::ResourceExhausted && said.contains("larger than max");
+            let way_out = if is_too_large { "; set send_batch_max_size of the processor batch" } else { "" };
+            format!("`{}` answers {:?}: {said}{way_out}", self.endpoint, status.code())
         });
         match status.code() {
             Code::Cancelled

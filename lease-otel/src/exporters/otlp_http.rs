@@ -11,23 +11,22 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{ConnectError, Connector, Spoken, chain, way_out};
-use super::counters::Counters;
+use super::connect::{ConnectError, Connector, Spoken, way_out};
 use super::json;
 use super::otlp::{encode_request, pretty_timeout};
-use super::queue::{Failure, Request, Sending, Taken, Transport};
-use super::retry::RetrySettings;
-use super::settings::{Headers, QueueSettings, gzip, timeout};
-use super::tls::TlsSettings;
+use super::queue::{Failure, Request, Taken, Transport};
+use super::settings::{Common, LOGIN};
 use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, StartError, Work};
 use crate::config::{ComponentId, Fields};
 use crate::data::{Signal, Telemetry};
+use crate::errors::with_causes;
 
 /// The kind `otlp_http`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +38,7 @@ impl ExporterFactory for OtlpHttp {
             name: "otlp_http",
             aliases: &["otlphttp"],
             summary: "Sends telemetry as OTLP over HTTP",
-            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+            signals: &Signal::ALL,
         }
     }
 
@@ -47,21 +46,11 @@ impl ExporterFactory for OtlpHttp {
         let settings = Settings {
             endpoints: Endpoints::read(fields),
             json: fields.word("encoding", &[("proto", false), ("json", true)]).unwrap_or(false),
-            tls: TlsSettings::read(fields),
-            headers: Headers::read(fields),
-            gzip: gzip(fields),
-            timeout: timeout(fields, TIMEOUT),
-            queue: QueueSettings::read(fields),
-            retry: RetrySettings::read(fields),
+            common: Common::read(fields, TIMEOUT),
         };
         fields.accepted(&[
             "profiles_endpoint",
             "proxy_url",
-            "read_buffer_size",
-            "write_buffer_size",
-            "auth",
-            "middlewares",
-            "compression_params",
             "max_idle_conns",
             "max_idle_conns_per_host",
             "max_conns_per_host",
@@ -72,6 +61,9 @@ impl ExporterFactory for OtlpHttp {
             "cookies",
             "force_attempt_http2",
         ]);
+        if settings.endpoints.are_plain() {
+            settings.common.tls.warn_that_it_is_without(fields);
+        }
         Box::new(settings)
     }
 }
@@ -82,12 +74,20 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 struct Settings {
     endpoints: Endpoints,
     json: bool,
-    tls: TlsSettings,
-    headers: Headers,
-    gzip: bool,
-    timeout: Option<Duration>,
-    queue: QueueSettings,
-    retry: RetrySettings,
+    common: Common,
+}
+
+/// What sends the collector's own metrics to this address; one without a path has the usual one.
+pub(super) fn own(endpoint: &Uri, common: Common) -> Arc<dyn Exporter> {
+    let metrics = match endpoint.path_and_query().map(PathAndQuery::as_str) {
+        None | Some("" | "/") => {
+            let mut parts = endpoint.clone().into_parts();
+            parts.path_and_query = Some(PathAndQuery::from_static("/v1/metrics"));
+            Uri::from_parts(parts).ok()
+        }
+        Some(_) => Some(endpoint.clone()),
+    };
+    Arc::new(Settings { endpoints: Endpoints { metrics, ..Endpoints::default() }, json: false, common })
 }
 
 /// Where each signal goes.
@@ -103,6 +103,10 @@ impl Endpoints {
         let mut read = |key: &'static str| {
             let found = fields.text(key).filter(|found| !found.value.is_empty())?;
             match url(&found.value) {
+                Ok(uri) if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
+                    fields.problems().error(&found.place, found.path, LOGIN);
+                    Some(String::new())
+                }
                 Ok(_) => Some(found.value),
                 Err(message) => {
                     fields.problems().error(&found.place, found.path, message);
@@ -124,6 +128,11 @@ impl Endpoints {
         Self { metrics: place(metrics, "metrics"), logs: place(logs, "logs"), traces: place(traces, "traces") }
     }
 
+    /// Whether none of them is with TLS.
+    fn are_plain(&self) -> bool {
+        Signal::ALL.iter().filter_map(|signal| self.of(*signal)).all(|uri| uri.scheme_str() == Some("http"))
+    }
+
     fn of(&self, signal: Signal) -> Option<&Uri> {
         match signal {
             Signal::Metrics => self.metrics.as_ref(),
@@ -134,11 +143,12 @@ impl Endpoints {
 }
 
 fn url(text: &str) -> Result<Uri, String> {
-    let uri: Uri = text.parse().map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+    let shown = if text.contains('@') { "it" } else { &format!("`{text}`") };
+    let uri: Uri = text.parse().map_err(|error| format!("{shown} is not a URL: {error}"))?;
     if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty()) {
         Ok(uri)
     } else {
-        Err(format!("`{text}` is not a URL with http:// or https:// and a host, such as `http://HOST:4318`"))
+        Err(format!("{shown} is not a URL with http:// or https:// and a host, such as `http://HOST:4318`"))
     }
 }
 
@@ -150,10 +160,7 @@ impl Exporter for Settings {
         stop: CancellationToken,
         telemetry: Arc<dyn Meter>,
     ) -> Result<(Arc<dyn Consumer>, Option<Work>), StartError> {
-        let transport = Arc::new(Http::new(self)?);
-        let counters = Counters::new(id, telemetry);
-        let (sending, work) = Sending::start(transport, self.queue.clone(), self.retry.clone(), counters, stop);
-        Ok((sending, Some(work)))
+        Ok(self.common.start(Arc::new(Http::new(self)?), id, stop, telemetry))
     }
 }
 
@@ -170,13 +177,11 @@ struct Http {
 impl Http {
     fn new(settings: &Settings) -> Result<Self, StartError> {
         let client = |connector: Connector| (Client::builder(TokioExecutor::new()).build(connector.clone()), connector);
-        let all = [Signal::Metrics, Signal::Logs, Signal::Traces];
-        let needs_tls =
-            all.iter().filter_map(|s| settings.endpoints.of(*s)).any(|uri| uri.scheme_str() == Some("https"));
-        let tls = if needs_tls {
-            Some(client(Connector::new(Some((settings.tls.load("http/1.1")?, settings.tls.server_name.clone())))))
-        } else {
+        let tls = if settings.endpoints.are_plain() {
             None
+        } else {
+            let tls = &settings.common.tls;
+            Some(client(Connector::new(Some((tls.load("http/1.1")?, tls.server_name.clone())))))
         };
         Ok(Self { settings: settings.clone(), plain: client(Connector::new(None)), tls })
     }
@@ -196,18 +201,19 @@ impl Http {
             .header(CONTENT_TYPE, if self.settings.json { "application/json" } else { "application/x-protobuf" })
             .header(USER_AGENT, concat!("lease-otel/", env!("CARGO_PKG_VERSION")));
         let mut body = request.body.clone();
-        if self.settings.gzip {
+        if self.settings.common.gzip {
             body = compressed(&body).map_err(|error| permanent(&error))?;
             message = message.header(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let mut message = message.body(Full::new(body)).map_err(|error| permanent(&error))?;
         // A header of the configuration replaces one of ours, as in the reference.
-        message.headers_mut().extend(self.settings.headers.0.clone());
+        message.headers_mut().extend(self.settings.common.headers.0.clone());
         match client.request(message).await {
             Ok(answer) => answer::read(uri, request.signal, answer).await,
             Err(error) => {
                 let known = way_out(&error).or_else(|| hint(uri, connector.spoken()));
-                let message = known.unwrap_or_else(|| format!("`{uri}` cannot be sent to: {}", chain(&error)));
+                let shown = answer::shown(uri);
+                let message = known.unwrap_or_else(|| format!("`{shown}` cannot be sent to: {}", with_causes(&error)));
                 Err(Failure::Retryable { message, after: None })
             }
         }
@@ -221,6 +227,7 @@ fn compressed(body: &[u8]) -> std::io::Result<Bytes> {
 }
 
 fn hint(uri: &Uri, spoken: Spoken) -> Option<String> {
+    let uri = answer::shown(uri);
     match spoken {
         Spoken::Http2 => Some(format!(
             "`{uri}` speaks gRPC: OTLP over HTTP is usually at port 4318; for this endpoint use the exporter otlp_grpc"
@@ -244,9 +251,9 @@ impl Transport for Http {
             return Err(Failure::Permanent(message));
         };
         let post = self.post(uri, request);
-        let Some(limit) = self.settings.timeout else { return post.await };
+        let Some(limit) = self.settings.common.timeout else { return post.await };
         tokio::time::timeout(limit, post).await.unwrap_or_else(|_| {
-            let message = pretty_timeout(&uri.to_string(), limit);
+            let message = pretty_timeout(&answer::shown(uri), limit);
             Err(Failure::Retryable { message, after: None })
         })
     }

@@ -93,9 +93,12 @@ impl<'a> Backoff<'a> {
         let spread = self.settings.randomization_factor * (2.0 * random - 1.0);
         let drawn = scaled(self.current, 1.0 + spread);
         self.current = scaled(self.current, self.settings.multiplier).min(self.settings.max_interval);
-        drawn
+        drawn.max(WAIT_MIN)
     }
 }
+
+/// Settings of zero, or a multiplier below one, would have an endpoint that is away be asked without a pause.
+const WAIT_MIN: Duration = Duration::from_millis(10);
 
 /// A multiple of a duration; what would be too long to be one is the longest.
 fn scaled(duration: Duration, by: f64) -> Duration {
@@ -114,6 +117,16 @@ mod tests {
         assert_eq!(waits, [5.0, 7.5, 11.25, 16.875, 25.3125, 30.0, 30.0]);
         assert_eq!(Backoff::new(&settings).next(0.0), Duration::from_millis(2_500));
         assert_eq!(Backoff::new(&settings).next(1.0), Duration::from_millis(7_500));
+    }
+
+    #[test]
+    fn there_is_always_a_pause() {
+        let zero = Duration::ZERO;
+        let settings = RetrySettings { initial_interval: zero, max_interval: zero, ..RetrySettings::default() };
+        assert_eq!(Backoff::new(&settings).next(0.5), WAIT_MIN);
+        let settings = RetrySettings { multiplier: 0.0, randomization_factor: 0.0, ..RetrySettings::default() };
+        let mut backoff = Backoff::new(&settings);
+        assert_eq!((backoff.next(0.5), backoff.next(0.5)), (Duration::from_secs(5), WAIT_MIN));
     }
 
     #[test]

@@ -1,11 +1,19 @@
 //! The keys that exporters share.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode_str;
+use tokio_util::sync::CancellationToken;
 
-use crate::config::{Fields, Node, Value};
+use super::counters::Counters;
+use super::queue::{Sending, Transport};
+use super::retry::RetrySettings;
+use super::tls::TlsSettings;
+use crate::component::{Consumer, Meter, Work};
+use crate::config::{ComponentId, Fields, Value};
 
 /// The section `sending_queue`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +100,8 @@ impl Headers {
             Some(_) => {
                 if let Some(mut section) = fields.section("headers") {
                     for (key, node) in section.all() {
-                        match scalar(node) {
+                        let nothing = (node.value == Value::Null).then(String::new);
+                        match node.text().or(nothing) {
                             Some(value) => headers.add(&key.name, &value, &mut section, &key.name),
                             None => section.error(&key.name, "a text is expected here"),
                         }
@@ -101,6 +110,21 @@ impl Headers {
                 }
             }
             None => {}
+        }
+        headers
+    }
+
+    /// Reads `NAME=VALUE,NAME=VALUE` with values in percent-encoding, as the variables of the OpenTelemetry SDK have it.
+    pub(crate) fn read_list(fields: &mut Fields<'_>, key: &'static str) -> Self {
+        let mut headers = Self::default();
+        let Some(found) = fields.text(key) else { return headers };
+        for pair in found.value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let Some((name, value)) = pair.split_once('=') else {
+                fields.error(key, "NAME=VALUE is expected here, with commas between several");
+                continue;
+            };
+            let value = percent_decode_str(value.trim()).decode_utf8_lossy();
+            headers.add(name.trim(), &value, fields, key);
         }
         headers
     }
@@ -119,25 +143,59 @@ impl Headers {
     }
 }
 
-fn scalar(node: &Node) -> Option<String> {
-    match &node.value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Int(value) => Some(value.to_string()),
-        Value::Float(value) => Some(value.to_string()),
-        Value::Null => Some(String::new()),
-        Value::List(_) | Value::Map(_) => None,
+/// What both ways of OTLP are configured with.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub(crate) tls: TlsSettings,
+    pub(crate) headers: Headers,
+    pub(crate) gzip: bool,
+    /// For one attempt; none waits for ever.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) queue: QueueSettings,
+    pub(crate) retry: RetrySettings,
+}
+
+impl Common {
+    /// Reads their keys; an attempt has this time unless the section says otherwise.
+    pub(crate) fn read(fields: &mut Fields<'_>, default: Duration) -> Self {
+        let common = Self {
+            tls: TlsSettings::read(fields),
+            headers: Headers::read(fields),
+            gzip: gzip(fields),
+            timeout: timeout(fields, default),
+            queue: QueueSettings::read(fields),
+            retry: RetrySettings::read(fields),
+        };
+        fields.accepted(&["read_buffer_size", "write_buffer_size", "auth", "middlewares", "compression_params"]);
+        common
+    }
+
+    /// The consumer in front of a way to an endpoint, and the work of sending.
+    pub(crate) fn start(
+        &self,
+        transport: Arc<dyn Transport>,
+        id: &ComponentId,
+        stop: CancellationToken,
+        telemetry: Arc<dyn Meter>,
+    ) -> (Arc<dyn Consumer>, Option<Work>) {
+        let counters = Counters::new(id, telemetry);
+        let (sending, work) = Sending::start(transport, self.queue.clone(), self.retry.clone(), counters, stop);
+        (sending, Some(work))
     }
 }
 
+/// What is said of a login in an address: addresses are shown in logs and in errors, and logins are not.
+pub(crate) const LOGIN: &str =
+    "a login has no place in it; give it with `headers`, as `authorization: Basic BASE64` of USER:PASSWORD";
+
 /// Reads `timeout`; zero is none.
-pub(crate) fn timeout(fields: &mut Fields<'_>, default: Duration) -> Option<Duration> {
+fn timeout(fields: &mut Fields<'_>, default: Duration) -> Option<Duration> {
     let timeout = fields.duration("timeout").map_or(default, |found| found.value);
     (!timeout.is_zero()).then_some(timeout)
 }
 
 /// Whether `compression` says gzip, which it does when it is missing.
-pub(crate) fn gzip(fields: &mut Fields<'_>) -> bool {
+fn gzip(fields: &mut Fields<'_>) -> bool {
     let Some(found) = fields.text("compression") else { return true };
     match found.value.as_str() {
         "gzip" => true,

@@ -65,12 +65,24 @@ enum PemError {
     Form { key: &'static str, reason: String },
 }
 
+/// Whether what is to be a path is the text itself: it may be a key, which no error about a path is to show.
+pub(crate) fn is_pem(path: &str) -> bool {
+    path.contains("-----BEGIN")
+}
+
+/// What is said of it.
+pub(crate) const PEM_NOT_PATH: &str = "the path of a file is expected here, not what the file holds";
+
 impl TlsSettings {
     /// Reads the section of an exporter, which may be missing.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Self {
         let Some(mut section) = fields.section("tls") else { return Self::default() };
         let mut pem = |file: &'static str, text: &'static str| {
             let path = section.text(file).filter(|path| !path.value.is_empty());
+            if path.as_ref().is_some_and(|path| is_pem(&path.value)) {
+                section.error(file, format_args!("{PEM_NOT_PATH}; write it as `{text}`"));
+                return None;
+            }
             let inline = section.text(text).filter(|text| !text.value.is_empty());
             match (path, inline) {
                 (Some(_), Some(_)) => {
@@ -101,6 +113,33 @@ impl TlsSettings {
         section.accepted(&["cipher_suites", "reload_interval", "curve_preferences", "tpm"]);
         section.finish();
         settings
+    }
+
+    /// TLS with whoever answers.
+    #[cfg(test)]
+    pub(crate) fn any_server() -> Self {
+        Self { insecure_skip_verify: true, ..Self::default() }
+    }
+
+    /// No TLS.
+    pub(crate) fn plain() -> Self {
+        Self { insecure: true, ..Self::default() }
+    }
+
+    /// TLS with files in PEM form: a certificate authority instead of those of the system, and a certificate and its key.
+    pub(crate) fn of_files(ca: Option<String>, client: Option<(String, String)>) -> Self {
+        let file = |path: String| Pem::File(path.into());
+        let (cert, key) = client.unzip();
+        Self { ca: ca.map(file), cert: cert.map(file), key: key.map(file), ..Self::default() }
+    }
+
+    /// Whoever asks for certificates and sends without TLS is to know that nothing is encrypted.
+    pub(crate) fn warn_that_it_is_without(&self, fields: &mut Fields<'_>) {
+        let Self { ca, cert, server_name, insecure_skip_verify, include_system_cas, .. } = self;
+        let wants = ca.is_some() || cert.is_some() || server_name.is_some();
+        if wants || *insecure_skip_verify || *include_system_cas || self.versions != Versions::All {
+            fields.warning("tls", "has no effect: the endpoint is without TLS, and nothing is encrypted");
+        }
     }
 
     /// Whether connections without TLS are what is asked for, by the rule of the reference.

@@ -1,5 +1,7 @@
 //! What every elector is configured with: durations, a name for this replica, and when it begins to contend.
 
+use std::time::Duration;
+
 use lease_core::{Constraints, HolderIdentity, Setting, Timing, TimingError, TimingFault, WayOut};
 
 use crate::config::Fields;
@@ -8,10 +10,28 @@ use crate::config::Fields;
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) timing: Timing,
+    constraints: Constraints,
     /// Its name, to which a random part is added at each start.
     pub(crate) name: String,
     pub(crate) start_when: StartWhen,
 }
+
+impl Candidate {
+    /// A receiver may take so long to stop: the lease is held for that time, and for what it has read to be sent.
+    pub(crate) fn allow_stop(&mut self, stop_timeout: Duration) {
+        let needed = stop_timeout.saturating_add(SENDING);
+        if needed > self.timing.drain_max() {
+            let (lease, renew, retry) =
+                (self.timing.lease_duration(), self.timing.renew_deadline(), self.timing.retry_period());
+            let longer = Timing::builder(lease, renew, retry).constraints(self.constraints).drain_max(needed).build();
+            // No other duration depends on it, and a time to stop is less than the longest that there may be.
+            self.timing = longer.unwrap_or(self.timing);
+        }
+    }
+}
+
+/// Between the stop of the last receiver and the release.
+const SENDING: Duration = Duration::from_secs(5);
 
 /// From when on an elector contends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +81,7 @@ pub(crate) fn candidate(fields: &mut Fields<'_>, constraints: Constraints) -> Op
     let start_when = fields
         .word("start_when", &[("ready", StartWhen::Ready), ("immediately", StartWhen::Immediately)])
         .unwrap_or_default();
-    Some(Candidate { timing: timing?, name: name?, start_when })
+    Some(Candidate { timing: timing?, constraints, name: name?, start_when })
 }
 
 /// The name of this replica: as configured, or from the environment, or the host's.

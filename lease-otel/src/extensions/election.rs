@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lease_core::{Builder, Election, Instant, Notice, Observation, Observer, Purpose, Released};
 
 use super::candidate::StartWhen;
-use crate::component::{Meter, RunningExtension, StartError};
+use crate::component::{Label, Meter, RunningExtension, StartError};
 use crate::config::ComponentId;
 use crate::elector::{LeaderElector, Start, Stop};
 use crate::telemetry::names;
@@ -46,7 +46,7 @@ impl RunningElector {
         start_when: StartWhen,
         telemetry: Arc<dyn Meter>,
     ) -> Result<Self, StartError> {
-        let metrics = Metrics { named, telemetry, led: Mutex::new(false) };
+        let metrics = Metrics { id: id.to_string(), named, telemetry, led: Mutex::new(false) };
         metrics.leads(false);
         let election = election.observer(metrics);
         let phase = match start_when {
@@ -85,18 +85,15 @@ impl RunningExtension for RunningElector {
         Some(Arc::clone(&self.state) as Arc<dyn LeaderElector>)
     }
 
-    fn ready(&self) {
-        let failed = self.state.change(|phase| match phase {
+    /// A candidate that does not contend would be a replica that never takes over, and nobody would notice: better none.
+    fn ready(&self) -> Result<(), StartError> {
+        self.state.change(|phase| match phase {
             Phase::Waiting(election) => match election.start() {
-                Ok(election) => (Phase::Running(election), None),
-                Err(error) => (Phase::Ended, Some(error)),
+                Ok(election) => (Phase::Running(election), Ok(())),
+                Err(error) => (Phase::Ended, Err(error.into())),
             },
-            other => (other, None),
-        });
-        if let Some(error) = failed {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(elector = %self.id, error, "this replica cannot contend, and is no candidate");
-        }
+            other => (other, Ok(())),
+        })
     }
 
     async fn shutdown(self: Box<Self>) {
@@ -114,6 +111,7 @@ impl RunningExtension for RunningElector {
 /// Counts what an election does.
 #[derive(Debug)]
 struct Metrics {
+    id: String,
     named: Named,
     telemetry: Arc<dyn Meter>,
     led: Mutex<bool>,
@@ -123,13 +121,20 @@ impl Metrics {
     fn leads(&self, leads: bool) {
         *self.led.lock().unwrap_or_else(PoisonError::into_inner) = leads;
         let value = if leads { 1.0 } else { 0.0 };
-        self.telemetry.set_labelled(names::MASTER_STATUS, &[("name", &self.named.lease)], value);
+        self.telemetry.set_labelled(names::MASTER_STATUS, &self.as_client_go(), value);
         self.telemetry.set_labelled(names::IS_LEADER, &self.labels(), value);
     }
 
-    fn labels(&self) -> [(&'static str, &str); 3] {
+    /// The name of a lease says little: another namespace may have one of that name, and a process several candidates.
+    fn labels(&self) -> [Label<'_>; 4] {
         let Named { lease, namespace, backend } = &self.named;
-        [("lease", lease), ("namespace", namespace), ("backend", backend)]
+        [("lease", lease), ("namespace", namespace), ("backend", backend), ("component", &self.id)]
+    }
+
+    /// The label of client-go, which has one lease in a process, and what tells several apart.
+    fn as_client_go(&self) -> [Label<'_>; 3] {
+        let Named { lease, namespace, .. } = &self.named;
+        [("name", lease), ("namespace", namespace), ("component", &self.id)]
     }
 }
 
@@ -142,8 +147,8 @@ impl Observer for Metrics {
             }
             Observation::Notice(Notice::MustStop { why, .. }) => {
                 self.leads(false);
-                let [lease, namespace, backend] = self.labels();
-                let labels = [lease, namespace, backend, ("reason", why.as_str())];
+                let [lease, namespace, backend, component] = self.labels();
+                let labels = [lease, namespace, backend, component, ("reason", why.as_str())];
                 self.telemetry.add_labelled(names::LOSSES, &labels, 1);
             }
             Observation::Notice(Notice::Stopped { .. }) => self.leads(false),
@@ -151,7 +156,7 @@ impl Observer for Metrics {
             Observation::Request { purpose: Purpose::Read, .. }
                 if *self.led.lock().unwrap_or_else(PoisonError::into_inner) =>
             {
-                self.telemetry.add_labelled(names::SLOW_PATH, &[("name", &self.named.lease)], 1);
+                self.telemetry.add_labelled(names::SLOW_PATH, &self.as_client_go(), 1);
             }
             _ => {}
         }

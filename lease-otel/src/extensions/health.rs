@@ -170,8 +170,9 @@ struct Running {
 
 #[async_trait]
 impl RunningExtension for Running {
-    fn ready(&self) {
+    fn ready(&self) -> Result<(), StartError> {
         self.state.set(true);
+        Ok(())
     }
 
     fn not_ready(&self) {
@@ -213,7 +214,7 @@ mod tests {
         let running = check("/", None).listen().await.expect("it listens");
         let answer = ask(&running, "GET /").await;
         assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("Server not available"), "{answer}");
-        running.ready();
+        running.ready().expect("nothing is wrong");
         let answer = ask(&running, "GET /").await;
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("Server available"), "{answer}");
         assert!(answer.contains("content-type: application/json"), "{answer}");
@@ -228,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn it_has_its_path_and_its_words() {
         let running = check("/health/status", Some("fine")).listen().await.expect("it listens");
-        running.ready();
+        running.ready().expect("nothing is wrong");
         assert!(ask(&running, "GET /health/status").await.ends_with("\r\n\r\nfine"));
         assert!(ask(&running, "GET /").await.starts_with("HTTP/1.1 404 "));
         assert!(ask(&running, "POST /health/status").await.starts_with("HTTP/1.1 405 "));

@@ -1,6 +1,7 @@
 //! The elector `k8s_leader_elector`: a Lease of Kubernetes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lease_core::{Constraints, HolderIdentity, LeaderElection};
@@ -89,6 +90,11 @@ impl Lease {
         let candidate = candidate(fields, Constraints::WHOLE_SECONDS)?;
         named.then_some(Self { name, namespace, candidate })
     }
+
+    /// As of the elector that it makes.
+    pub(crate) fn allow_stop(&mut self, stop_timeout: Duration) {
+        self.candidate.allow_stop(stop_timeout);
+    }
 }
 
 /// As the OpenTelemetry Collector says it.
@@ -126,5 +132,11 @@ impl Extension for Kubernetes {
 
     fn is_elector(&self) -> bool {
         true
+    }
+
+    fn allow_stop(&mut self, stop_timeout: Duration) {
+        if let Some(lease) = &mut self.lease {
+            lease.allow_stop(stop_timeout);
+        }
     }
 }

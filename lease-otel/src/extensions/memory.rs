@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lease_core::{Constraints, HolderIdentity, LeaderElection};
@@ -83,12 +84,16 @@ impl Extension for Memory {
     fn is_elector(&self) -> bool {
         true
     }
+
+    fn allow_stop(&mut self, stop_timeout: Duration) {
+        if let Some(candidate) = &mut self.candidate {
+            candidate.allow_stop(stop_timeout);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::sync::mpsc;
 
     use super::*;
@@ -119,6 +124,7 @@ mod tests {
         receiver
     }
 
+    const FAST_KEYS: &str = "{lease_duration: 900ms, renew_deadline: 600ms, retry_period: 100ms}";
     const FAST: &str = "lease_duration: 900ms, renew_deadline: 600ms, retry_period: 100ms";
 
     #[tokio::test]
@@ -128,11 +134,45 @@ mod tests {
         // An election would have asked after one retry period.
         let waited = tokio::time::timeout(Duration::from_millis(300), terms.recv()).await;
         assert!(waited.is_err() && store("ready").revision() == 0, "nobody asked for the lease");
-        elector.ready();
+        elector.ready().expect("it contends");
         terms.recv().await.expect("it leads");
         elector.shutdown().await;
         let left = store("ready").read("default").expect("there is a record");
         assert_eq!(left.record.holder, None, "it was released");
+    }
+
+    #[tokio::test]
+    async fn it_does_not_pretend_to_contend_when_it_cannot() {
+        let lock = MemoryStore::new().lock("x").with_constraints(Constraints::WHOLE_SECONDS);
+        let timing = lease_core::Timing::builder(
+            Duration::from_millis(900),
+            Duration::from_millis(600),
+            Duration::from_millis(100),
+        );
+        let election = LeaderElection::watched(lock, HolderIdentity::exact("a").expect("a name"))
+            .timing(timing.build().expect("they go together"));
+        let named = Named { lease: "x".to_owned(), namespace: "y".to_owned(), backend: "memory" };
+        let id = "memory_leader_elector".parse().expect("a name");
+        let start_when = super::super::candidate::StartWhen::Ready;
+        let elector = RunningElector::start(&id, election, named, start_when, Arc::new(Telemetry::new()));
+        let error = elector.expect("it waits").ready().expect_err("the store keeps whole seconds only");
+        assert!(error.to_string().starts_with("retry period 100ms is below 1s"), "{error}");
+    }
+
+    #[test]
+    fn it_holds_the_lease_as_long_as_its_receivers_may_take_to_stop() {
+        let mut problems = Problems::default();
+        let node = parse(&"test".into(), FAST_KEYS, &mut problems).expect("it is YAML");
+        let mut candidate =
+            candidate(&mut Fields::new(&node, "", &mut problems), Constraints::FINE).expect("it is good");
+        let before = candidate.timing;
+        candidate.allow_stop(Duration::from_secs(10));
+        assert_eq!(candidate.timing, before, "there is that much anyway");
+        candidate.allow_stop(Duration::from_secs(90));
+        candidate.allow_stop(Duration::from_mins(1));
+        assert_eq!(candidate.timing.drain_max(), Duration::from_secs(95));
+        assert_eq!(candidate.timing.lease_duration(), before.lease_duration());
+        assert_eq!(candidate.timing.stop_timeout(), before.stop_timeout());
     }
 
     #[tokio::test]

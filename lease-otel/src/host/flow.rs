@@ -10,7 +10,7 @@ use lease_core::Validity;
 
 use crate::component::{Consumer, Meter, Outputs, Refused};
 use crate::config::ComponentId;
-use crate::data::Batch;
+use crate::data::{Batch, while_held};
 use crate::telemetry::names;
 
 /// In front of an exporter: what was read in a term that is lost meanwhile does not get through, and is counted.
@@ -32,19 +32,13 @@ impl Consumer for TermGuard {
     async fn consume(&self, batch: Batch) -> Result<(), Refused> {
         let Some(term) = batch.term.clone() else { return self.next.consume(batch).await };
         let points = u64::try_from(batch.telemetry.len()).unwrap_or(u64::MAX);
-        if term.check().is_ok() {
-            let ended = term.ended();
-            // An exporter without room may keep it waiting for longer than the term lasts.
-            tokio::select! {
-                biased;
-                taken = self.next.consume(batch) => return taken,
-                () = ended.cancelled() => {}
-            }
+        // An exporter without room may keep it waiting for longer than the term lasts.
+        let taken = while_held(&term, self.next.consume(batch)).await.and_then(|taken| taken);
+        if let Err(Refused::Lost(lost)) = &taken {
+            self.telemetry.add(names::DROPPED, &self.id, points);
+            tracing::debug!(exporter = %self.id, points, %lost, "dropped what was read in a lost term");
         }
-        let Err(lost) = term.check() else { return Err(Refused::Closed) };
-        self.telemetry.add(names::DROPPED, &self.id, points);
-        tracing::debug!(exporter = %self.id, points, %lost, "dropped what was read in a lost term");
-        Err(lost.into())
+        taken
     }
 
     async fn flush(&self, deadline: Instant) {

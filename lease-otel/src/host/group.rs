@@ -10,8 +10,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::HostError;
-use super::seat::{Seat, Stint, described};
+use super::seat::{Seat, Stint};
 use crate::component::{Consumer, Work};
+use crate::errors::with_causes;
 
 /// Receivers that start and stop together, in their order.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl Group {
     pub(super) async fn lead(&self, leadership: Leadership) {
         let stint = Stint { stop: leadership.draining().child_token(), leadership: Some(leadership) };
         if let Err((seat, error)) = self.start(stint.clone()).await {
-            stint.step_down(&seat, &format!("it did not start: {}", described(&*error)));
+            stint.step_down(&seat, &format!("it did not start: {}", with_causes(&*error)));
         }
     }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::flow::of_term;
 use crate::component::{Meter, Outputs, Receiver, Scope, StartError, Work};
 use crate::config::ComponentId;
+use crate::errors::with_causes;
 use crate::telemetry::names;
 
 /// A receiver and where its telemetry goes.
@@ -107,7 +108,7 @@ impl Seat {
                 match self.start(&stint).await {
                     Ok(Some(work)) => break work,
                     Ok(None) => return,
-                    Err(error) => why = described(&*error),
+                    Err(error) => why = with_causes(&*error),
                 }
             };
         }
@@ -134,20 +135,6 @@ impl Drop for Running<'_> {
 fn back_off(failures: u32) -> Duration {
     let least = (PAUSE_MIN * (1 << (failures - 1).min(PAUSE_DOUBLINGS_MAX))).min(PAUSE_MAX);
     least.mul_f64(1.0 + fastrand::f64())
-}
-
-/// An error with what is below it, in one line.
-pub(super) fn described(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(below) = next {
-        let said = below.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = below.source();
-    }
-    text
 }
 
 /// What a panic has said.

@@ -27,6 +27,7 @@ impl Host {
         if let Some(endpoint) = own.metrics {
             self.serve_metrics(&endpoint.host, endpoint.port, telemetry).await?;
         }
+        self.export_own(own.exports, own.resource, telemetry).await?;
         let meter: Arc<dyn Meter> = Arc::clone(telemetry) as Arc<dyn Meter>;
         let receivers: Vec<(ComponentId, Arc<dyn Receiver>)> =
             receivers.into_iter().map(|(id, receiver)| (id, Arc::from(receiver))).collect();

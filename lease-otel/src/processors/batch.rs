@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use lease_core::Validity;
+use futures_util::future::select_all;
+use lease_core::{Lost, Validity};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{Consumer, Kind, Meter, Processor, ProcessorFactory, Refused, Work};
 use crate::config::{ComponentId, Fields};
-use crate::data::{Batch, Signal, Telemetry};
+use crate::data::{Batch, Signal, Telemetry, while_held};
+use crate::telemetry::names;
 
 /// The kind `batch`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,7 +30,7 @@ impl ProcessorFactory for BatchKind {
             name: "batch",
             aliases: &[],
             summary: "Puts telemetry together into larger batches",
-            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+            signals: &Signal::ALL,
         }
     }
 
@@ -89,9 +91,9 @@ impl Processor for Settings {
         telemetry: Arc<dyn Meter>,
     ) -> (Arc<dyn Consumer>, Option<Work>) {
         let (sender, inbox) = mpsc::channel(INBOX);
-        let inlet = Inlet { sender, next: Arc::clone(&next) };
-        let batcher =
-            Batcher { settings: self.clone(), id: id.clone(), next, telemetry, open: Vec::new(), inbox, stop };
+        let dropped = Dropped { id: id.clone(), telemetry };
+        let inlet = Inlet { sender, next: Arc::clone(&next), dropped: dropped.clone() };
+        let batcher = Batcher { settings: self.clone(), next, dropped, open: Vec::new(), inbox, stop };
         (Arc::new(inlet), Some(batcher.run().boxed()))
     }
 }
@@ -108,13 +110,20 @@ enum Message {
 struct Inlet {
     sender: mpsc::Sender<Message>,
     next: Arc<dyn Consumer>,
+    dropped: Dropped,
 }
 
 #[async_trait]
 impl Consumer for Inlet {
     async fn consume(&self, batch: Batch) -> Result<(), Refused> {
-        batch.check()?;
-        self.sender.send(Message::Batch(batch)).await.map_err(|_| Refused::Closed)
+        let (term, signal, items) = (batch.term.clone(), batch.telemetry.signal(), batch.telemetry.len());
+        let send = async { self.sender.send(Message::Batch(batch)).await.map_err(|_| Refused::Closed) };
+        let Some(term) = term else { return send.await };
+        let outcome = while_held(&term, send).await.and_then(|sent| sent);
+        if let Err(Refused::Lost(lost)) = &outcome {
+            self.dropped.count(signal, items, *lost);
+        }
+        outcome
     }
 
     async fn flush(&self, deadline: std::time::Instant) {
@@ -156,9 +165,8 @@ impl Open {
 #[derive(Debug)]
 struct Batcher {
     settings: Settings,
-    id: ComponentId,
     next: Arc<dyn Consumer>,
-    telemetry: Arc<dyn Meter>,
+    dropped: Dropped,
     open: Vec<Open>,
     inbox: mpsc::Receiver<Message>,
     stop: CancellationToken,
@@ -174,9 +182,11 @@ impl Batcher {
                     None => std::future::pending().await,
                 }
             };
+            let lost = lost(&self.open);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
+                () = lost => self.drop_lost(),
                 message = self.inbox.recv() => match message {
                     Some(message) => self.take(message).await,
                     None => break,
@@ -240,20 +250,25 @@ impl Batcher {
         open.items -= items;
         let signal = telemetry.signal();
         let batch = Batch { telemetry, term: open.term.clone() };
-        let handed_on = match batch.check() {
-            Ok(()) => self.next.consume(batch).await,
-            Err(lost) => Err(lost.into()),
-        };
-        let items = u64::try_from(items).unwrap_or(u64::MAX);
-        match handed_on {
-            Ok(()) => {}
-            Err(Refused::Lost(lost)) => {
-                self.telemetry.add(lost_counter(signal), &self.id, items);
-                tracing::info!(processor = %self.id, %signal, items, "dropped, because {lost}");
-            }
-            // Whoever refused it has counted it; its receiver was told that it was taken, so it is said here.
-            Err(refused) => tracing::warn!(processor = %self.id, %signal, items, "dropped: {refused}"),
+        if let Err(lost) = batch.check() {
+            return self.dropped.count(signal, items, lost);
         }
+        // Whoever refuses it has counted it; its receiver was told that it was taken, so it is said here.
+        if let Err(refused) = self.next.consume(batch).await {
+            tracing::warn!(processor = %self.dropped.id, %signal, items, "dropped: {refused}");
+        }
+    }
+
+    /// Keeps nothing of a lost term back until its time is over.
+    fn drop_lost(&mut self) {
+        let dropped = &self.dropped;
+        self.open.retain(|open| match open.term.as_ref().map_or(Ok(()), Validity::check) {
+            Ok(()) => true,
+            Err(lost) => {
+                dropped.count(open.telemetry.signal(), open.items, lost);
+                false
+            }
+        });
     }
 
     async fn hand_on_due(&mut self) {
@@ -277,11 +292,27 @@ impl Batcher {
     }
 }
 
-/// What was read in a term that was lost before it could be handed on.
-fn lost_counter(signal: Signal) -> &'static str {
-    match signal {
-        Signal::Metrics => "lease_collector_lost_term_metric_points",
-        Signal::Logs => "lease_collector_lost_term_log_records",
-        Signal::Traces => "lease_collector_lost_term_spans",
+/// Waits until one of these terms is lost.
+fn lost(open: &[Open]) -> impl Future<Output = ()> + use<> {
+    let terms: Vec<_> = open.iter().filter_map(|open| open.term.as_ref()).map(Validity::ended).collect();
+    async move {
+        if terms.is_empty() {
+            return std::future::pending().await;
+        }
+        select_all(terms.iter().map(|ended| Box::pin(ended.cancelled()))).await;
+    }
+}
+
+/// Counts what was read in a term that was lost before it could be handed on.
+#[derive(Clone, Debug)]
+struct Dropped {
+    id: ComponentId,
+    telemetry: Arc<dyn Meter>,
+}
+
+impl Dropped {
+    fn count(&self, signal: Signal, items: usize, lost: Lost) {
+        self.telemetry.add(names::DROPPED, &self.id, u64::try_from(items).unwrap_or(u64::MAX));
+        tracing::debug!(processor = %self.id, %signal, items, %lost, "dropped what was read in a lost term");
     }
 }

@@ -27,7 +27,7 @@ impl ProcessorFactory for MemoryLimiter {
             name: "memory_limiter",
             aliases: &[],
             summary: "Refuses telemetry while memory is short",
-            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+            signals: &Signal::ALL,
         }
     }
 

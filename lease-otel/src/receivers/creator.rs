@@ -1,10 +1,11 @@
 //! The receivers `leader_receiver_creator` and `singleton_receiver_creator`: any other receiver, on a Lease of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::component::{ElectorChoice, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
+use crate::component::{ElectorChoice, Extension, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
 use crate::config::{ComponentId, Fields, Node, Value};
 use crate::data::Signal;
 use crate::extensions::{Kubernetes, Lease, access};
@@ -39,7 +40,11 @@ impl ReceiverFactory for CreatorFactory {
         let lease = Lease::read(&mut section, LEASE_DEFAULT);
         section.finish();
         let inner = inner(fields, registry);
-        Box::new(Creator { elector: ElectorChoice::Own(Box::new(Kubernetes { access, lease })), inner })
+        let mut elector = Kubernetes { access, lease };
+        if let Some(timeout) = inner.as_ref().and_then(|(_, receiver)| receiver.stop_timeout()) {
+            elector.allow_stop(timeout);
+        }
+        Box::new(Creator { elector: ElectorChoice::Own(Box::new(elector)), inner })
     }
 }
 
@@ -102,6 +107,10 @@ struct Creator {
 impl Receiver for Creator {
     fn elector(&self) -> Option<&ElectorChoice> {
         Some(&self.elector)
+    }
+
+    fn stop_timeout(&self) -> Option<Duration> {
+        self.inner.as_ref().and_then(|(_, receiver)| receiver.stop_timeout())
     }
 
     fn keeps_to_the_fence(&self) -> bool {

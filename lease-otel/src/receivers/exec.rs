@@ -33,7 +33,7 @@ use crate::elector;
 /// | `command` | | the program and its arguments, as a list |
 /// | `env` | | variables to add to its environment |
 /// | `stop_signal` | `TERM` | what asks it to stop |
-/// | `stop_timeout` | `10s` | how long it may take for that; after a loss only as long as the fence allows |
+/// | `stop_timeout` | `10s` | how long it may take for that, with the lease held meanwhile; after a loss only as long as the fence allows |
 /// | `restart` | `always` | when it has ended by itself: `always`, `on-failure` or `no` |
 #[derive(Clone, Debug)]
 pub struct ExecFactory {
@@ -74,6 +74,13 @@ impl ReceiverFactory for ExecFactory {
             SIGNALS.iter().flat_map(|name| [(name.trim_start_matches("SIG"), *name), (*name, *name)]).collect();
         let stop_signal = fields.word("stop_signal", &words).unwrap_or("SIGTERM");
         let stop_timeout = fields.duration("stop_timeout").map_or(STOP_TIMEOUT_DEFAULT, |found| found.value);
+        if stop_timeout > STOP_TIMEOUT_MAX {
+            let (found, most) = (Pretty(stop_timeout), Pretty(STOP_TIMEOUT_MAX));
+            fields.error(
+                "stop_timeout",
+                format_args!("{found} is too long: a lease that is let go is held for {most} at most"),
+            );
+        }
         let restart = fields
             .word("restart", &[("always", Restart::Always), ("on-failure", Restart::OnFailure), ("no", Restart::No)])
             .unwrap_or_default();
@@ -155,6 +162,10 @@ impl Receiver for Exec {
         self.elector.as_ref()
     }
 
+    fn stop_timeout(&self) -> Option<Duration> {
+        Some(self.spec.stop_timeout)
+    }
+
     fn keeps_to_the_fence(&self) -> bool {
         true
     }
@@ -206,6 +217,7 @@ async fn run(spec: Arc<Spec>, scope: Scope, mut kept: Kept) {
 /// What a command may be asked to stop with.
 const SIGNALS: [&str; 7] = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGKILL"];
 const STOP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT_MAX: Duration = Duration::from_hours(24);
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// A command that has run for so long had got over its last failure.

@@ -13,6 +13,7 @@ use lease_k8s::{Access, AuthType, K8sClient};
 
 use crate::component::StartError;
 use crate::config::Fields;
+pub(crate) use crate::errors::with_causes;
 
 /// Reads `auth_type` and `context`.
 pub(crate) fn access(fields: &mut Fields<'_>) -> Access {
@@ -36,17 +37,11 @@ pub(crate) async fn connect(access: &Access) -> Result<kube::Client, StartError>
     Ok(client.reader())
 }
 
-/// An error and its causes in one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
+/// The status of a condition, or of what is like one, as a number.
+pub(crate) fn truth(status: &str) -> i64 {
+    match status {
+        "True" => 1,
+        "False" => 0,
+        _ => -1,
     }
-    text
 }

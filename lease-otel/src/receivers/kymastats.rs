@@ -19,7 +19,7 @@ use super::hand_over::Outlet;
 use super::kubernetes::keys::{Switches, interval};
 use super::kubernetes::rest::{Resource, Selectors};
 use super::kubernetes::trouble::Trouble;
-use super::kubernetes::{access, connect, otlp};
+use super::kubernetes::{access, connect, otlp, truth};
 use crate::component::{ElectorChoice, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
 use crate::config::{Fields, Value as Section};
 use crate::data::{Signal, Telemetry};
@@ -239,14 +239,6 @@ fn tell(config: &Config, resource: &Resource, item: &Item, (started, now): (u64,
         scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics, schema_url: String::new() }],
         schema_url: String::new(),
     })
-}
-
-fn truth(status: &str) -> i64 {
-    match status {
-        "True" => 1,
-        "False" => 0,
-        _ => -1,
-    }
 }
 
 /// Read by a test.

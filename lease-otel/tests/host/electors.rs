@@ -40,11 +40,25 @@ impl ReceiverFactory for Told {
     }
 }
 
+impl ExtensionFactory for Told {
+    fn kind(&self) -> Kind {
+        Kind { name: "told", aliases: &[], summary: "", signals: &[] }
+    }
+
+    fn configure(&self, _: &mut Fields<'_>) -> Box<dyn Extension> {
+        let elector = Some(Arc::default());
+        Box::new(TestExtension { name: "told", journal: self.0.clone(), elector, fails: Fails::Never })
+    }
+}
+
 fn load(journal: &Journal, text: &str) -> Result<config::Loaded, config::Problems> {
     let told = Told(journal.clone());
     let keeper = Keeper { program: "/nowhere".into(), arguments: Vec::new() };
-    let registry =
-        lease_otel::registry().with_exporter(told.clone()).with_receiver(told).with_receiver(ExecFactory::new(keeper));
+    let registry = lease_otel::registry()
+        .with_exporter(told.clone())
+        .with_extension(told.clone())
+        .with_receiver(told)
+        .with_receiver(ExecFactory::new(keeper));
     let source = format!("yaml:{text}").parse().expect("a source");
     config::load(&[source], &|_| Err(VarError::NotPresent), &registry)
 }
@@ -161,6 +175,22 @@ fn receivers_are_checked_when_they_are_read() {
     assert_eq!(errors(memory, creator), [""; 0]);
 }
 
+#[test]
+fn an_elector_leaves_its_receivers_the_time_that_they_are_left_to_stop() {
+    let journal = Journal::default();
+    let loaded = load(&journal, &text("told: {}", "exec: {command: [x], stop_timeout: 90s, leader_elector: told}"));
+    assert_eq!(journal.lines(), ["told leaves 90s to stop"]);
+    assert_eq!(loaded.expect("nothing is wrong with it").collector.stop_timeout(), Some(Duration::from_secs(90)));
+    let own = "leader_receiver_creator: {leader_election: {lease_duration: 15s}, receiver: {exec: {command: [x], \
+               stop_timeout: 40s}}}";
+    let loaded = load(&journal, &text("told: {}", own)).expect("nothing is wrong with it");
+    assert_eq!(loaded.collector.stop_timeout(), Some(Duration::from_secs(40)));
+    assert_eq!(journal.lines().len(), 1, "that receiver has an elector of its own");
+    let long = "exec: {command: [x], stop_timeout: 25h, leader_elector: told}";
+    let found = load(&journal, &text("told: {}", long)).expect_err("nobody holds a lease for that long").errors;
+    assert_eq!((found.len(), found[0].path.as_str()), (1, "receivers.exec.stop_timeout"), "{found:?}");
+}
+
 /// Fast, because these tests run in real time; an election of this process needs no more.
 const FAST: &str = "lease_duration: 900ms, renew_deadline: 600ms, retry_period: 100ms";
 
@@ -183,12 +213,13 @@ async fn a_standby_takes_over_from_a_replica_that_shuts_down() {
     b.until("fickle starts", 1).await;
     assert_eq!(second.shutdown(Duration::from_secs(5)).await, Stopped::InOrder);
     assert_eq!(b.count("fickle is gone"), 1);
-    let labels = "lease=\"default\",namespace=\"shutdown\",backend=\"memory\"";
+    let component = "component=\"memory_leader_elector\"";
+    let labels = format!("lease=\"default\",namespace=\"shutdown\",backend=\"memory\",{component}");
     let text = told.text();
     for line in [
         format!("lease_acquisitions_total{{{labels}}} 1"),
         format!("lease_is_leader{{{labels}}} 0.0"),
-        "leader_election_master_status{name=\"default\"} 0.0".to_owned(),
+        format!("leader_election_master_status{{name=\"default\",namespace=\"shutdown\",{component}}} 0.0"),
     ] {
         assert!(text.contains(&line), "{line} is not in {text}");
     }

@@ -266,7 +266,20 @@ pub struct TestExtension {
     pub name: &'static str,
     pub journal: Journal,
     pub elector: Option<Arc<ScriptedElector>>,
-    pub fails: bool,
+    pub fails: Fails,
+}
+
+/// When an extension fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fails {
+    #[default]
+    Never,
+    /// It does not start.
+    AtStart,
+    /// It neither starts nor says that it does not.
+    Hangs,
+    /// It cannot go on when data can flow.
+    AtReady,
 }
 
 #[derive(Debug)]
@@ -274,21 +287,31 @@ struct RunningTest {
     name: &'static str,
     journal: Journal,
     elector: Option<Arc<ScriptedElector>>,
+    fails: Fails,
 }
 
 #[async_trait]
 impl Extension for TestExtension {
     async fn start(&self, _: &ComponentId, _: Arc<dyn Meter>) -> Result<Box<dyn RunningExtension>, StartError> {
-        if self.fails {
-            return Err("there is no server".into());
+        match self.fails {
+            Fails::AtStart => return Err("there is no server".into()),
+            Fails::Hangs => {
+                self.journal.note(format!("{} hangs", self.name));
+                std::future::pending::<()>().await;
+            }
+            Fails::Never | Fails::AtReady => {}
         }
         self.journal.note(format!("{} starts", self.name));
-        let Self { name, journal, elector, .. } = self;
-        Ok(Box::new(RunningTest { name, journal: journal.clone(), elector: elector.clone() }))
+        let Self { name, journal, elector, fails } = self;
+        Ok(Box::new(RunningTest { name, journal: journal.clone(), elector: elector.clone(), fails: *fails }))
     }
 
     fn is_elector(&self) -> bool {
         self.elector.is_some()
+    }
+
+    fn allow_stop(&mut self, stop_timeout: Duration) {
+        self.journal.note(format!("{} leaves {stop_timeout:?} to stop", self.name));
     }
 }
 
@@ -298,8 +321,12 @@ impl RunningExtension for RunningTest {
         self.elector.clone().map(|elector| elector as Arc<dyn LeaderElector>)
     }
 
-    fn ready(&self) {
+    fn ready(&self) -> Result<(), StartError> {
+        if self.fails == Fails::AtReady {
+            return Err("there are no threads left".into());
+        }
         self.journal.note(format!("{} is ready", self.name));
+        Ok(())
     }
 
     fn not_ready(&self) {
@@ -338,15 +365,19 @@ impl Kit {
         Self { journal: Journal::default(), collector }
     }
 
-    pub fn extension(mut self, name: &'static str) -> Self {
-        let extension = TestExtension { name, journal: self.journal.clone(), elector: None, fails: false };
+    pub fn extension(self, name: &'static str) -> Self {
+        self.failing(name, Fails::Never)
+    }
+
+    pub fn failing(mut self, name: &'static str, fails: Fails) -> Self {
+        let extension = TestExtension { name, journal: self.journal.clone(), elector: None, fails };
         self.collector.extensions.push((id(name), Box::new(extension)));
         self
     }
 
     pub fn elector(mut self, name: &'static str, elector: &Arc<ScriptedElector>) -> Self {
         let elector = Some(Arc::clone(elector));
-        let extension = TestExtension { name, journal: self.journal.clone(), elector, fails: false };
+        let extension = TestExtension { name, journal: self.journal.clone(), elector, fails: Fails::Never };
         self.collector.extensions.push((id(name), Box::new(extension)));
         self
     }

@@ -4,5 +4,6 @@
 mod electors;
 mod kit;
 mod order;
+mod own;
 mod terms;
 mod trouble;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lease_otel::component::ElectorChoice;
-use lease_otel::host::{Host, Stopped};
+use lease_otel::host::{Host, Started, Stopped};
 use lease_otel::telemetry::Telemetry;
 use lease_otel::testing::ScriptedElector;
 
@@ -57,15 +57,49 @@ async fn everything_starts_from_the_back_and_stops_from_the_front() {
 
 #[tokio::test(start_paused = true)]
 async fn what_had_started_is_stopped_when_something_does_not_start() {
-    let mut kit = Kit::new().extension("health").exporter("exporter", false);
-    let broken = TestExtension { name: "broken", journal: kit.journal.clone(), elector: None, fails: true };
-    kit.collector.extensions.push((id("broken"), Box::new(broken)));
+    let kit = Kit::new().extension("health").exporter("exporter", false).failing("broken", Fails::AtStart);
     let journal = kit.journal.clone();
     let error = Host::start(kit.collector, Arc::new(Telemetry::new())).await.expect_err("an extension is broken");
     assert_eq!(error.to_string(), "extension broken did not start");
     let source = std::error::Error::source(&error).expect("why");
     assert_eq!(source.to_string(), "there is no server");
     assert_eq!(journal.lines(), ["health starts", "health is not ready", "health stops"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_elector_that_cannot_contend_ends_the_collector_and_leaves_nothing_running() {
+    let elector = Arc::new(ScriptedElector::new());
+    let kit = Kit::new()
+        .elector("elector", &elector)
+        .failing("broken", Fails::AtReady)
+        .extension("health")
+        .exporter("exporter", false)
+        .receiver("always", None, Does::Waits);
+    let journal = kit.journal.clone();
+    let error = Host::start(kit.collector, Arc::new(Telemetry::new())).await.expect_err("one cannot go on");
+    assert_eq!(error.to_string(), "extension broken did not start");
+    let source = std::error::Error::source(&error).expect("why");
+    assert_eq!(source.to_string(), "there are no threads left");
+    for line in ["always is gone", "exporter stops", "health stops", "broken stops", "elector stops"] {
+        assert_eq!(journal.count(line), 1, "{line}: {:#?}", journal.lines());
+    }
+    assert_eq!(journal.count("health is ready"), 0, "who is asked later does not begin");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_called_off_stops_and_releases_what_had_started() {
+    let elector = Arc::new(ScriptedElector::new());
+    let kit = Kit::new().elector("elector", &elector).failing("slow", Fails::Hangs).exporter("exporter", false);
+    let journal = kit.journal.clone();
+    let hangs = journal.clone();
+    let called_off = async move {
+        hangs.until("slow hangs", 1).await;
+        15
+    };
+    let telemetry = Arc::new(Telemetry::new());
+    let started = Host::start_unless(kit.collector, telemetry, called_off).await.expect("nothing has failed");
+    assert!(matches!(started, Started::CalledOff(15)), "{started:?}");
+    assert_eq!(journal.lines(), ["elector starts", "slow hangs", "elector is not ready", "elector stops"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,8 +148,12 @@ async fn a_receiver_may_bring_an_elector_of_its_own() {
     let elector = Arc::new(ScriptedElector::new());
     let mut kit = Kit::new().exporter("exporter", false);
     let journal = kit.journal.clone();
-    let own =
-        TestExtension { name: "own", journal: journal.clone(), elector: Some(Arc::clone(&elector)), fails: false };
+    let own = TestExtension {
+        name: "own",
+        journal: journal.clone(),
+        elector: Some(Arc::clone(&elector)),
+        fails: Fails::Never,
+    };
     let elector_choice = Some(ElectorChoice::Own(Box::new(own)));
     let receiver = TestReceiver { name: "r", journal: journal.clone(), does: Does::Waits, elector: elector_choice };
     kit.collector.receivers.push((id("r"), Box::new(receiver)));

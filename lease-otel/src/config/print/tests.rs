@@ -21,6 +21,7 @@ fn secrets_are_shown_only_when_they_are_asked_for() {
         "headers: [{name: a, value: hunter2}]",
         "auth: {password: hunter2}",
         "auth: {Client_Secret: hunter2}",
+        "headers_list: 'a=hunter2'",
         "api_key: hunter2",
         "api-key: hunter2",
         "bearer_token: hunter2",

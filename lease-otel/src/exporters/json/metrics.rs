@@ -1,5 +1,6 @@
 //! The metrics of OTLP as JSON.
 
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -8,18 +9,15 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 
 use super::writer::Object;
-use super::{attributes, key_value, resource, scope};
+use super::{Below, attributes, key_value, of_resource, of_scope};
 
 pub(super) fn resource_metrics(object: &mut Object<'_>, metrics: &ResourceMetrics) {
-    resource(object, metrics.resource.as_ref());
-    object.objects("scopeMetrics", &metrics.scope_metrics, scope_metrics);
-    object.text("schemaUrl", &metrics.schema_url);
+    let scopes: Below<'_, _> = ("scopeMetrics", &metrics.scope_metrics, scope_metrics);
+    of_resource(object, metrics.resource.as_ref(), scopes, &metrics.schema_url);
 }
 
 fn scope_metrics(object: &mut Object<'_>, metrics: &ScopeMetrics) {
-    scope(object, metrics.scope.as_ref());
-    object.objects("metrics", &metrics.metrics, metric);
-    object.text("schemaUrl", &metrics.schema_url);
+    of_scope(object, metrics.scope.as_ref(), ("metrics", &metrics.metrics, metric), &metrics.schema_url);
 }
 
 fn metric(object: &mut Object<'_>, metric: &Metric) {
@@ -51,10 +49,15 @@ fn metric(object: &mut Object<'_>, metric: &Metric) {
     object.objects("metadata", &metric.metadata, key_value);
 }
 
+/// What a point of any kind begins with.
+fn stamped(object: &mut Object<'_>, of: &[KeyValue], start: u64, time: u64) {
+    attributes(object, of);
+    object.nanos("startTimeUnixNano", start);
+    object.nanos("timeUnixNano", time);
+}
+
 fn number_point(object: &mut Object<'_>, point: &NumberDataPoint) {
-    attributes(object, &point.attributes);
-    object.nanos("startTimeUnixNano", point.start_time_unix_nano);
-    object.nanos("timeUnixNano", point.time_unix_nano);
+    stamped(object, &point.attributes, point.start_time_unix_nano, point.time_unix_nano);
     match point.value {
         None => {}
         Some(number_data_point::Value::AsDouble(value)) => object.any_double("asDouble", value),
@@ -65,9 +68,7 @@ fn number_point(object: &mut Object<'_>, point: &NumberDataPoint) {
 }
 
 fn histogram_point(object: &mut Object<'_>, point: &HistogramDataPoint) {
-    attributes(object, &point.attributes);
-    object.nanos("startTimeUnixNano", point.start_time_unix_nano);
-    object.nanos("timeUnixNano", point.time_unix_nano);
+    stamped(object, &point.attributes, point.start_time_unix_nano, point.time_unix_nano);
     object.nanos("count", point.count);
     optional(object, "sum", point.sum);
     object.quoted_numbers("bucketCounts", &point.bucket_counts);
@@ -79,9 +80,7 @@ fn histogram_point(object: &mut Object<'_>, point: &HistogramDataPoint) {
 }
 
 fn exponential_point(object: &mut Object<'_>, point: &ExponentialHistogramDataPoint) {
-    attributes(object, &point.attributes);
-    object.nanos("startTimeUnixNano", point.start_time_unix_nano);
-    object.nanos("timeUnixNano", point.time_unix_nano);
+    stamped(object, &point.attributes, point.start_time_unix_nano, point.time_unix_nano);
     object.nanos("count", point.count);
     optional(object, "sum", point.sum);
     object.number("scale", point.scale);
@@ -102,9 +101,7 @@ fn buckets(object: &mut Object<'_>, buckets: Option<&Buckets>) {
 }
 
 fn summary_point(object: &mut Object<'_>, point: &SummaryDataPoint) {
-    attributes(object, &point.attributes);
-    object.nanos("startTimeUnixNano", point.start_time_unix_nano);
-    object.nanos("timeUnixNano", point.time_unix_nano);
+    stamped(object, &point.attributes, point.start_time_unix_nano, point.time_unix_nano);
     object.nanos("count", point.count);
     object.double("sum", point.sum);
     object.objects("quantileValues", &point.quantile_values, |object, value| {

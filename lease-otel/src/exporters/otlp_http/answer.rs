@@ -60,9 +60,18 @@ fn taken(signal: Signal, headers: &HeaderMap, body: &Bytes) -> Taken {
         // 64 bits are a text in this form, and a number where it is not taken seriously.
         let rejected = rejected.as_u64().or_else(|| rejected.as_str()?.parse().ok()).unwrap_or(0);
         Taken { rejected, message: partial["errorMessage"].as_str().unwrap_or_default().to_owned() }
+    } else if is(headers, "text/html") {
+        let message = "it answers with a page of HTML, which no receiver of OTLP does: check the address".to_owned();
+        Taken { rejected: 0, message }
     } else {
         Taken::default()
     }
+}
+
+/// An address as it is shown: what stands behind a `?` may be a secret.
+pub(super) fn shown(uri: &Uri) -> String {
+    let (scheme, authority) = (uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |name| name.as_str()));
+    format!("{scheme}://{authority}{}", uri.path())
 }
 
 fn message(uri: &Uri, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> String {
@@ -85,7 +94,7 @@ fn message(uri: &Uri, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> 
         _ => "",
     };
     let said = if said.is_empty() { said } else { format!(": {said}") };
-    format!("`{uri}` answers {status}{said}{way_out}")
+    format!("`{}` answers {status}{said}{way_out}", shown(uri))
 }
 
 /// The wait that an answer asks for: seconds, or a date.
@@ -129,5 +138,19 @@ mod tests {
         let body = Bytes::from_static(b"\x0a\x0b\x08\x03\x12\x07too old");
         assert_eq!(taken(Signal::Logs, &proto, &body), expected);
         assert_eq!(taken(Signal::Logs, &HeaderMap::new(), &body), Taken::default());
+    }
+
+    #[test]
+    fn a_page_is_no_answer_of_a_receiver() {
+        let html = headers(&[("content-type", "text/html; charset=utf-8")]);
+        let found = taken(Signal::Logs, &html, &Bytes::from_static(b"<html>"));
+        assert!(found.rejected == 0 && found.message.contains("check the address"), "{found:?}");
+    }
+
+    #[test]
+    fn what_may_be_a_secret_in_an_address_is_not_shown() {
+        let uri: Uri = "https://host:1/v1/metrics?key=hush".parse().unwrap();
+        let said = message(&uri, StatusCode::NOT_FOUND, &HeaderMap::new(), &Bytes::new());
+        assert!(said.starts_with("`https://host:1/v1/metrics` answers 404") && !said.contains("hush"), "{said}");
     }
 }

@@ -95,10 +95,9 @@ impl Complaints {
     pub(super) fn partial(&self, request: &Request, rejected: u64, message: &str) {
         if let Some((requests, items)) = self.state().partial.note(rejected) {
             let signal = request.signal;
-            tracing::warn!(
-                exporter = %self.id, %signal, requests, rejected = items,
-                "the endpoint took a part of what it was sent: {message}"
-            );
+            let what =
+                if items > 0 { "took a part of what it was sent" } else { "took what it was sent, with a remark" };
+            tracing::warn!(exporter = %self.id, %signal, requests, rejected = items, "the endpoint {what}: {message}");
         }
     }
 }

@@ -89,6 +89,71 @@ async fn headers_are_sent_and_never_shown() {
     assert!(!wrong.concat().contains("hush"), "{wrong:?}");
 }
 
+#[test]
+fn a_login_in_an_address_is_refused_and_never_shown() {
+    for (kind, endpoint) in [
+        ("otlp", "user:hush@host:4317"),
+        ("otlp", "https://user:hush@host:4317"),
+        ("otlp", "user:hush@host"),
+        ("otlphttp", "https://user:hush@host:4318"),
+        ("otlphttp", "user:hush@host:4318"),
+        ("otlphttp", "https://user:hu sh@host"),
+    ] {
+        let told = errors(kind, &[("endpoint", endpoint)]);
+        assert!(told.len() == 1 && !told[0].contains("hu"), "{endpoint}: {told:?}");
+    }
+    assert_eq!(errors("otlphttp", &[("endpoint", "https://host/a@b")]), [] as [&str; 0], "that is a path");
+}
+
+#[test]
+fn a_key_where_a_path_belongs_is_told_and_not_shown() {
+    let key = "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n";
+    let entries = [("endpoint", "host:1"), ("tls.cert_file", "a"), ("tls.key_file", key), ("tls.ca_file", key)];
+    let told = errors("otlp", &entries);
+    assert!(told.len() >= 2 && told.iter().all(|error| !error.contains("hush")), "{told:?}");
+    let expected = "tls.key_file: the path of a file is expected here, not what the file holds; write it as `key_pem`";
+    assert!(told.iter().any(|error| error == expected), "{told:?}");
+}
+
+#[test]
+fn settings_of_tls_that_nothing_comes_of_are_told() {
+    let warnings = |kind: &str, entries: &[(&str, &str)]| -> Vec<String> {
+        let ((), noted) = configured(entries, |fields| drop(registry().exporter(kind).unwrap().configure(fields)));
+        assert_eq!(noted.errors, []);
+        noted.warnings.into_iter().map(|warning| format!("{}: {}", warning.path, warning.message)).collect()
+    };
+    let told = ["tls: has no effect: the endpoint is without TLS, and nothing is encrypted"];
+    let client = [("tls.cert_file", "a"), ("tls.key_file", "b")];
+    let (plain, insecure) = (("endpoint", "http://host:4318"), ("tls.insecure", "true"));
+    assert_eq!(warnings("otlphttp", &[&[plain], &client[..]].concat()), told);
+    assert_eq!(warnings("otlphttp", &[plain, ("tls.ca_file", "a")]), told);
+    assert_eq!(warnings("otlphttp", &[plain, insecure]), [""; 0]);
+    assert_eq!(warnings("otlphttp", &[&[("endpoint", "https://host")], &client[..]].concat()), [""; 0]);
+    let mixed = ("traces_endpoint", "https://host");
+    assert_eq!(warnings("otlphttp", &[&[plain, mixed], &client[..]].concat()), [""; 0]);
+    assert_eq!(warnings("otlp", &[&[("endpoint", "host:1"), insecure], &client[..]].concat()), told);
+    assert_eq!(warnings("otlp", &[("endpoint", "host:1"), insecure, ("tls.min_version", "1.3")]), told);
+    assert_eq!(warnings("otlp", &[("endpoint", "https://host:1"), insecure, ("tls.min_version", "1.3")]), [""; 0]);
+    assert_eq!(
+        warnings("otlp", &[("endpoint", "host:1"), insecure, ("tls.ca_file", "a")]),
+        [""; 0],
+        "that asks for TLS"
+    );
+}
+
+#[test]
+fn a_header_is_what_is_written_also_where_it_looks_like_a_number() {
+    use crate::config::{Fields, Problems, parse};
+    let mut problems = Problems::default();
+    let text = "headers: {octal: 0123, decimal: 1.10, exponent: 1e3, truth: True, quoted: '007', none: }";
+    let node = parse(&"test".into(), text, &mut problems).unwrap();
+    let headers = crate::exporters::settings::Headers::read(&mut Fields::new(&node, "", &mut problems));
+    assert_eq!(problems.errors, []);
+    let value = |name: &str| headers.0[name].to_str().unwrap().to_owned();
+    let found = ["octal", "decimal", "exponent", "truth", "quoted", "none"].map(value);
+    assert_eq!(found, ["0123", "1.10", "1e3", "True", "007", ""]);
+}
+
 #[tokio::test]
 async fn requests_are_compressed_unless_that_is_off() {
     let sink = Sink::start();

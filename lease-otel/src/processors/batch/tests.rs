@@ -174,7 +174,70 @@ async fn what_was_read_in_a_lost_term_is_not_handed_on() {
     assert!(matches!(late, Refused::Lost(_)), "{late}");
     rig.flush().await;
     assert_eq!(rig.next.sizes(), [1]);
-    assert_eq!(rig.tally.count("lease_collector_lost_term_metric_points"), 5);
+    assert_eq!(rig.tally.count(names::DROPPED), 6, "what was kept back, and what came late");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_back_is_dropped_as_soon_as_its_term_is_lost_and_nothing_else() {
+    let rig = Rig::new(&settings(100, 0, 3_600_000));
+    let ((lost, control), (held, _held)) = (grant(None), grant(None));
+    for (points, term) in [(5, Some(lost.validity())), (3, Some(held.validity())), (2, None)] {
+        rig.inlet.consume(batch(points, term)).await.unwrap();
+    }
+    let before = Instant::now();
+    control.lose(Reason::TakenOver);
+    rig.tally.until(|tally| tally.count(names::DROPPED) > 0).await;
+    assert_eq!((rig.tally.count(names::DROPPED), before.elapsed()), (5, ms(0)));
+    assert_eq!(rig.end().await, [3, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_is_let_go_when_the_term_is_lost() {
+    // A consumer without end: what is behind it piles up.
+    let (stop, tally) = (CancellationToken::new(), Tally::new());
+    let id = "batch".parse().unwrap();
+    let (inlet, _work) = settings(1, 0, 200).start(&id, Kept::new(), stop, tally.clone());
+    let (leadership, control) = grant(None);
+    for _ in 0..INBOX {
+        inlet.consume(batch(1, Some(leadership.validity()))).await.unwrap();
+    }
+    let waiting = tokio::spawn({
+        let (inlet, term) = (Arc::clone(&inlet), leadership.validity());
+        async move { inlet.consume(batch(7, Some(term))).await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    control.lose(Reason::TakenOver);
+    let refused = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(refused, Refused::Lost(_)), "{refused}");
+    assert_eq!(tally.count(names::DROPPED), 7);
+}
+
+/// What finds each term lost, and has counted that.
+#[derive(Debug)]
+struct Late(lease_core::testing::TermControl);
+
+#[async_trait]
+impl Consumer for Late {
+    async fn consume(&self, batch: Batch) -> Result<(), Refused> {
+        self.0.lose(Reason::Expired);
+        Ok(batch.check()?)
+    }
+
+    async fn flush(&self, _deadline: std::time::Instant) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_behind_it_is_counted_there_alone() {
+    let (leadership, control) = grant(None);
+    let (stop, tally) = (CancellationToken::new(), Tally::new());
+    let id = "batch".parse().unwrap();
+    let (inlet, work) = settings(1, 0, 200).start(&id, Arc::new(Late(control)), stop.clone(), tally.clone());
+    inlet.consume(batch(7, Some(leadership.validity()))).await.unwrap();
+    stop.cancel();
+    work.unwrap().await;
+    assert!(leadership.check().is_err(), "it was handed on");
+    assert_eq!(tally.count(names::DROPPED), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,6 +27,22 @@ fn what_is_wrong_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_kept_back_and_telemetry_keeps_its_term() {
+    let settings = Settings {
+        interval: Duration::from_secs(1),
+        limits: Limits { soft: 80, hard: 100 },
+        usage: Arc::new(|| Some(1)),
+    };
+    let next = Kept::new();
+    let id = "memory_limiter".parse().unwrap();
+    let (limiter, _work) = settings.start(&id, next.clone(), CancellationToken::new(), Tally::new());
+    let (leadership, _control) = lease_core::testing::grant(None);
+    limiter.consume(batch(3, Some(leadership.validity()))).await.unwrap();
+    let [term] = next.terms().try_into().unwrap();
+    assert!(term.unwrap().is_same_term(&leadership.validity()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn telemetry_is_refused_from_the_soft_limit_on_and_taken_again_below_it() {
     let used = Arc::new(Mutex::new(Some(10)));
     let read = Arc::clone(&used);

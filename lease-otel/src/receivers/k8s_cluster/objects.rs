@@ -9,9 +9,9 @@ use super::kinds::{
     Amounts, Container, ContainerStatus, CronJob, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Namespace, Node,
     Pod, ReplicaSet, ReplicationController, ResourceQuota, StatefulSet,
 };
-use crate::receivers::kubernetes::image;
 use crate::receivers::kubernetes::quantity::Quantity;
 use crate::receivers::kubernetes::snake::snake;
+use crate::receivers::kubernetes::{image, truth};
 
 /// An object from which metrics are made.
 pub(super) trait Told: Send {
@@ -216,14 +216,6 @@ impl Told for Node {
         object.name(Attribute::NodeName, name).name(Attribute::NodeUid, uid);
         object.name(Attribute::KubeletVersion, &info.kubelet_version);
         object.end();
-    }
-}
-
-fn truth(status: &str) -> i64 {
-    match status {
-        "True" => 1,
-        "False" => 0,
-        _ => -1,
     }
 }
 

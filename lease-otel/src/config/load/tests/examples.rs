@@ -141,11 +141,6 @@ service:
 
 #[test]
 fn own_metrics_are_where_the_configuration_says() {
-    let base = "
-receivers: {dummy: }
-exporters: {debug: }
-service: {pipelines: {metrics: {receivers: [dummy], exporters: [debug]}}}
-";
     let endpoint = |host: &str, port| Some(MetricsEndpoint { host: host.to_owned(), port });
     for (metrics, expected) in [
         ("{}", None),
@@ -159,13 +154,131 @@ service: {pipelines: {metrics: {receivers: [dummy], exporters: [debug]}}}
         ("{readers: }", None),
     ] {
         let telemetry = format!("service::telemetry::metrics: {metrics}");
-        let loaded = load_all(&[base, &telemetry]).expect(metrics);
+        let loaded = load_all(&[OWN, &telemetry]).expect(metrics);
         assert_eq!((loaded.collector.telemetry.metrics, loaded.warnings.len()), (expected, 0), "{metrics}");
     }
-    let accepted =
-        "service::telemetry: {logs: {level: debug}, traces: {}, metrics: {readers: [{periodic: {}}], views: []}}";
-    let loaded = load_all(&[base, accepted]).expect("the Collector knows them");
+}
+
+const OWN: &str = "
+receivers: {dummy: }
+exporters: {debug: }
+service: {pipelines: {metrics: {receivers: [dummy], exporters: [debug]}}}
+";
+
+#[test]
+fn own_metrics_are_sent_to_where_the_configuration_says() {
+    let telemetry = "
+service::telemetry:
+  resource: {service.name: me, service.instance.id: , build: 0123}
+  metrics:
+    level: detailed
+    readers:
+      - pull: {exporter: {prometheus: {port: 1}}}
+      - periodic: {exporter: {otlp: {protocol: grpc, endpoint: 'collector:4317'}}}
+      - periodic:
+          interval: 10000
+          timeout: 5000
+          exporter:
+            otlp:
+              protocol: http/protobuf
+              endpoint: https://collector:4318/in
+              headers: [{name: x-key, value: hush}]
+              headers_list: x-key=other,x-list=a%20b
+              compression: gzip
+              timeout: 2000
+              temporality_preference: cumulative
+              certificate: ca.pem
+              client_certificate: client.pem
+              client_key: key.pem
+";
+    let loaded = load_all(&[OWN, telemetry]).expect("it is good");
+    assert_eq!(loaded.warnings, []);
+    let own = loaded.collector.telemetry;
+    assert_eq!(own.metrics.map(|endpoint| endpoint.port), Some(1));
+    let text = |text: &str| Some(text.to_owned());
+    let resource = [("service.name", text("me")), ("service.instance.id", None), ("build", text("0123"))];
+    assert_eq!(own.resource, resource.map(|(key, value)| (key.to_owned(), value)));
+    let secs = std::time::Duration::from_secs;
+    let times: Vec<_> = own.exports.iter().map(|export| (export.interval, export.timeout)).collect();
+    assert_eq!(times, [(secs(60), secs(30)), (secs(10), secs(5))]);
+    let shown = format!("{:?}", own.exports);
+    assert!(shown.contains("collector:4317") && shown.contains("https://collector:4318/in"), "{shown}");
+    assert!(shown.contains("x-list") && shown.contains("ca.pem") && !shown.contains("hush"), "{shown}");
+    let off = load_all(&[OWN, telemetry, "service::telemetry::metrics::level: none"]).expect("it is good");
+    assert!(off.collector.telemetry.exports.is_empty(), "none is none");
+}
+
+#[test]
+fn what_is_wrong_with_the_readers_of_own_metrics_is_told() {
+    let reader = "service.telemetry.metrics.readers[0]";
+    for (text, path, message) in [
+        ("{}", ".periodic", "a reader is one of `pull` and `periodic`; write an item for each"),
+        ("{periodic: {}}", ".periodic.exporter", "an exporter is missing: otlp, with protocol and endpoint"),
+        (
+            "{periodic: {exporter: {}}}",
+            ".periodic.exporter.otlp",
+            "an exporter is missing: otlp, with protocol and endpoint",
+        ),
+        (
+            "{pull: {exporter: {}}}",
+            ".pull.exporter.prometheus",
+            "an exporter is missing: prometheus, with host and port",
+        ),
+        (
+            "{periodic: {exporter: {otlp: {endpoint: 'x:1'}}}}",
+            ".periodic.exporter.otlp.protocol",
+            "is missing: grpc or http/protobuf",
+        ),
+        (
+            "{periodic: {exporter: {otlp: {protocol: http}}}}",
+            ".periodic.exporter.otlp.protocol",
+            "`http` is none of grpc, http/protobuf",
+        ),
+        (
+            "{periodic: {interval: 1m, exporter: {otlp: {protocol: grpc}}}}",
+            ".periodic.interval",
+            "a whole number of milliseconds is expected here; write 60000 for 1m",
+        ),
+        (
+            "{periodic: {exporter: {otlp: {protocol: grpc, endpoint: 'https://a:b@c:1'}}}}",
+            ".periodic.exporter.otlp.endpoint",
+            "a login has no place in it; give it with `headers`",
+        ),
+        (
+            "{periodic: {exporter: {otlp: {protocol: grpc, client_key: x}}}}",
+            ".periodic.exporter.otlp.client_key",
+            "a client certificate needs its key: `client_certificate` is missing",
+        ),
+        ("{periodic: {exporter: {otlp: {protocol: grpc, tls: {}}}}}", ".periodic.exporter.otlp.tls", ""),
+    ] {
+        let telemetry = format!("service::telemetry::metrics::readers: [{text}]");
+        let errors = load_all(&[OWN, &telemetry]).expect_err(text).errors;
+        assert_eq!((errors.len(), errors[0].path.clone()), (1, format!("{reader}{path}")), "{text}: {errors:?}");
+        assert!(errors[0].message.starts_with(message), "{text}: {errors:?}");
+    }
+}
+
+#[test]
+fn what_the_collector_knows_about_its_own_telemetry_is_accepted() {
+    let accepted = "
+service::telemetry:
+  logs: {level: debug}
+  traces: {}
+  resource: {a: b}
+  metrics: {readers: [{producers: [], periodic: {exporter: {console: {}}}}], views: []}
+";
+    let loaded = load_all(&[OWN, accepted]).expect("the Collector knows them");
     let paths: Vec<&str> = loaded.warnings.iter().map(|warning| warning.path.as_str()).collect();
-    let metrics = ["service.telemetry.metrics.readers[0].periodic", "service.telemetry.metrics.views"];
-    assert_eq!(paths, ["service.telemetry.logs", "service.telemetry.traces", metrics[0], metrics[1]]);
+    let (own, reader) = ("service.telemetry", "service.telemetry.metrics.readers[0]");
+    assert_eq!(
+        paths,
+        [
+            format!("{own}.logs"),
+            format!("{own}.traces"),
+            format!("{own}.resource"),
+            format!("{reader}.producers"),
+            format!("{reader}.periodic.exporter.console"),
+            format!("{own}.metrics.views"),
+        ]
+    );
 }
