@@ -146,6 +146,11 @@ pub trait Receiver: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The signals that it can carry, where that depends on its section; otherwise they are those of its kind.
+    fn signals(&self) -> Option<&'static [Signal]> {
+        None
+    }
+
     /// Whether the work itself sees to it that nothing of it is left at the fence of a lost term, as one does whose processes
     /// are under guard. All other work is dropped when it has not ended soon after a loss.
     fn keeps_to_the_fence(&self) -> bool {

@@ -16,6 +16,7 @@ mod source;
 mod telemetry;
 mod tree;
 
+pub(crate) use self::components::unknown_kind;
 pub use self::fields::Fields;
 pub use self::id::{ComponentId, InvalidId};
 pub use self::load::{Resolved, load, resolve};

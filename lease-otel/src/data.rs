@@ -59,10 +59,7 @@ impl Telemetry {
     /// How many points, records or spans it holds: what queues and counters count.
     pub fn len(&self) -> usize {
         match self {
-            Self::Metrics(resources) => {
-                let scopes = resources.iter().flat_map(|resource| &resource.scope_metrics);
-                scopes.flat_map(|scope| &scope.metrics).map(|metric| metric.data.as_ref().map_or(0, points)).sum()
-            }
+            Self::Metrics(resources) => points_of(resources),
             Self::Logs(resources) => {
                 resources.iter().flat_map(|resource| &resource.scope_logs).map(|scope| scope.log_records.len()).sum()
             }
@@ -76,6 +73,12 @@ impl Telemetry {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// How many points these hold.
+pub(crate) fn points_of(resources: &[ResourceMetrics]) -> usize {
+    let scopes = resources.iter().flat_map(|resource| &resource.scope_metrics);
+    scopes.flat_map(|scope| &scope.metrics).map(|metric| metric.data.as_ref().map_or(0, points)).sum()
 }
 
 fn points(data: &metric::Data) -> usize {

@@ -102,17 +102,25 @@ impl Term for Told<'_> {
         match self.orders.next_line().await.ok().flatten().map(|line| line.parse()) {
             Some(Ok(Order::Hold { ends, kill_at })) => {
                 self.hold = Hold { ends, kill_at };
+                self.report(&Report::Held(kill_at));
                 Change::Extended(self.hold)
             }
             Some(Ok(Order::Drain)) => Change::Drain,
-            Some(Ok(Order::Over { kill_at })) => Change::Over { kill_at },
+            // The end of the socket is heard after that too: it is the order to kill at once.
+            Some(Ok(Order::Over { kill_at })) => Change::Lost { kill_at },
             // Nobody is there any more who could say that the hold goes on.
             Some(Err(_)) | None => Change::Over { kill_at: clock::now() },
         }
     }
 
     fn running(&mut self, pid: Pid) {
-        // The first few bytes of an empty socket always have room.
-        let _ = self.reports.try_write(format!("{}\n", Report::Running(pid.as_raw_pid())).as_bytes());
+        self.report(&Report::Running(pid.as_raw_pid()));
+    }
+}
+
+impl Told<'_> {
+    /// A few bytes, which have room: what a collector does not read answers what it has just said.
+    fn report(&self, report: &Report) {
+        let _ = self.reports.try_write(format!("{report}\n").as_bytes());
     }
 }

@@ -32,7 +32,12 @@ pub enum Change {
     Extended(Hold),
     /// The command is to stop, while renewing goes on.
     Drain,
-    /// The term is lost; whatever is left at this instant is killed.
+    /// The term is lost; whatever is left at this instant is killed. That may be changed to an earlier one.
+    Lost {
+        /// The last moment at which a process of the tree may live.
+        kill_at: Instant,
+    },
+    /// The term is lost; whatever is left at this instant is killed. The last change.
     Over {
         /// The last moment at which a process of the tree may live.
         kill_at: Instant,
@@ -138,8 +143,8 @@ impl Run {
         match change {
             Change::Extended(hold) => self.guarded.extend(hold),
             Change::Drain => self.drain(Cause::Drain),
-            Change::Over { kill_at } => {
-                self.term_over = true;
+            Change::Lost { kill_at } | Change::Over { kill_at } => {
+                self.term_over = matches!(change, Change::Over { .. });
                 self.guarded.end(kill_at);
                 self.lost(Cause::Over);
             }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use lease_cli::child::KEEPER;
 use lease_core::testing::{TermControl, grant};
-use lease_core::{Leadership, Reason};
+use lease_core::{Clock, HolderIdentity, LeaderElection, Leadership, Reason, SystemClock, Timing};
+use lease_memory::MemoryStore;
 use lease_otel::component::{Consumer, Meter, Outputs, Receiver, ReceiverFactory, Refused, Registry, Scope, Work};
 use lease_otel::config::{ComponentId, Fields, Problems, parse};
 use lease_otel::data::{Batch, Signal, Telemetry};
@@ -98,12 +99,12 @@ pub(crate) fn a_lost_term_ends_a_kept_tree_with_its_daemons_before_the_term_is_l
         let actors = actors(directory.path(), 3).await;
         let began = Instant::now();
         control.lose(Reason::TakenOver);
-        // Whoever waits for the last clone of the leadership waits for the last process.
+        // Whoever waits for the last clone of the leadership waits for the last process. That the fence of the term is far
+        // away does not matter: without the kill at the stop timeout this would wait for ever.
         control.drained().await;
         assert_all_gone(&actors);
         let took = began.elapsed();
         assert!(took >= Duration::from_millis(390), "nobody was given its time: {took:?}");
-        assert!(took < Duration::from_millis(1500), "{took:?}");
         work.await.expect("no panic");
     });
 }
@@ -151,12 +152,12 @@ pub(crate) fn a_command_that_cannot_run_is_no_start() {
     });
 }
 
-pub(crate) fn a_kept_command_that_has_ended_runs_again_in_the_same_term() {
+pub(crate) fn a_kept_command_that_has_ended_well_runs_again_in_the_same_term() {
     let directory = TempDir::new().expect("a directory");
     let file = directory.path().join("runs");
     block_on(async {
-        let script = format!("echo $LEASE_HELD >> {}; exit 3", file.display());
-        let receiver = configured(&format!("command: [sh, -c, '{script}']\nrestart: on-failure"));
+        let script = format!("echo $LEASE_HELD >> {}", file.display());
+        let receiver = configured(&format!("command: [sh, -c, '{script}']"));
         let (work, mut control) = lead(&*receiver, Outputs::default()).await;
         let work = tokio::spawn(work);
         while std::fs::read_to_string(&file).unwrap_or_default() != "1\n1\n" {
@@ -165,6 +166,116 @@ pub(crate) fn a_kept_command_that_has_ended_runs_again_in_the_same_term() {
         control.lose(Reason::Expired);
         control.drained().await;
         work.await.expect("no panic");
+    });
+}
+
+pub(crate) fn a_kept_command_that_fails_ends_the_work_so_that_its_failures_are_counted() {
+    block_on(async {
+        for (command, restart) in [("exit 3", "always"), ("exit 3", "on-failure"), ("kill -9 $$", "always")] {
+            let receiver = configured(&format!("command: [sh, -c, '{command}']\nrestart: {restart}"));
+            let (work, mut control) = lead(&*receiver, Outputs::default()).await;
+            work.await;
+            control.drained().await;
+        }
+    });
+}
+
+/// The keeper of an actor: the ancestor that is a child of this process.
+fn keeper_of(actor: Pid) -> Pid {
+    let parent = |pid: Pid| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).expect("it is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("it has a parent");
+        Pid::from_raw(line.trim().parse().expect("a number")).expect("it is in this tree")
+    };
+    let this = rustix::process::getpid();
+    let mut pid = actor;
+    while parent(pid) != this {
+        pid = parent(pid);
+    }
+    pid
+}
+
+/// A tree whose keeper stands still, and its work.
+async fn stuck(directory: &Path) -> (Vec<Pid>, Pid, tokio::task::JoinHandle<()>, TermControl) {
+    let receiver = actor(directory, "tree");
+    let (work, control) = lead(&*receiver, Outputs::default()).await;
+    let work = tokio::spawn(work);
+    let actors = actors(directory, 3).await;
+    let keeper = keeper_of(actors[0]);
+    kill_process(keeper, ProcessSignal::STOP).expect("it is there");
+    (actors, keeper, work, control)
+}
+
+pub(crate) fn a_stuck_keeper_is_given_up_after_the_deadline_of_a_lost_term() {
+    let directory = TempDir::new().expect("a directory");
+    block_on(async {
+        let (actors, keeper, work, mut control) = stuck(directory.path()).await;
+        control.lose(Reason::TakenOver);
+        control.drained().await;
+        assert!(!alive(keeper), "it is given up");
+        gone(&actors).await;
+        work.await.expect("no panic");
+    });
+}
+
+pub(crate) fn a_stuck_keeper_dies_with_its_tree_when_its_work_is_dropped() {
+    let directory = TempDir::new().expect("a directory");
+    block_on(async {
+        let (actors, keeper, work, _control) = stuck(directory.path()).await;
+        work.abort();
+        gone(&actors).await;
+        gone(&[keeper]).await;
+    });
+}
+
+/// Waits until none of these is there.
+async fn gone(actors: &[Pid]) {
+    while actors.iter().any(|pid| alive(*pid)) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+pub(crate) fn a_lost_term_whose_work_is_dropped_kills_at_once() {
+    let directory = TempDir::new().expect("a directory");
+    block_on(async {
+        let path = directory.path().display();
+        // The limit of this test is far below the stop timeout.
+        let receiver = configured(&format!(
+            "command: [/proc/self/exe, '{path}', tree]\nenv: {{{ROLE}: actor}}\nstop_timeout: 10m\n"
+        ));
+        let (work, mut control) = lead(&*receiver, Outputs::default()).await;
+        let work = tokio::spawn(work);
+        let actors = actors(directory.path(), 3).await;
+        control.lose(Reason::TakenOver);
+        // The order that the term is over goes before the end of the socket.
+        tokio::task::yield_now().await;
+        work.abort();
+        control.drained().await;
+        assert_all_gone(&actors);
+    });
+}
+
+pub(crate) fn the_deadline_is_waited_for_when_a_keeper_was_killed() {
+    let directory = TempDir::new().expect("a directory");
+    block_on(async {
+        let millis = Duration::from_millis;
+        let timing = Timing::builder(millis(4000), millis(2500), millis(500)).build().expect("they fit");
+        let lock = MemoryStore::new().lock("x");
+        let identity = HolderIdentity::exact("a").expect("a name");
+        let election = LeaderElection::new(lock, identity).timing(timing).start().expect("it starts");
+        let leadership = election.campaign().await.expect("nobody else is there");
+        let receiver = actor(directory.path(), "tree");
+        // What the keeper is told first is at least this.
+        let hold_ends = leadership.valid_until();
+        let work = receiver.start(scope(&leadership, Outputs::default())).await.expect("it starts");
+        let actors = actors(directory.path(), 3).await;
+        kill_process(keeper_of(actors[0]), ProcessSignal::KILL).expect("it is there");
+        work.await;
+        assert_all_gone(&actors);
+        assert!(SystemClock.instant().has_reached_both(hold_ends), "nobody waited for the deadline");
+        assert!(leadership.is_valid(), "it is renewed meanwhile");
+        drop(leadership);
+        election.shutdown().await;
     });
 }
 

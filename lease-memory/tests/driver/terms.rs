@@ -132,11 +132,11 @@ async fn work_that_returns_or_panics_ends_its_term_and_is_contended_for_again_wi
 /// How long a candidate of this seed stays away after its work has ended at once.
 async fn back_off(seed: u64) -> Duration {
     let a = polling(&MemoryStore::new().lock("jobs"), "a").seed(seed).start().unwrap();
-    let (starts, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    let work = async |_| starts.send(Instant::now()).unwrap();
+    let (began, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let work = async |_| began.send(Instant::now()).unwrap();
     tokio::select! {
         _ = a.run(work) => panic!("the election ended by itself"),
-        gap = async { let first = seen.recv().await.unwrap(); seen.recv().await.unwrap() - first } => gap,
+        gap = async { let first = told.recv().await.unwrap(); told.recv().await.unwrap() - first } => gap,
     }
 }
 

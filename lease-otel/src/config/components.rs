@@ -42,7 +42,9 @@ impl Sections {
     pub(super) fn read(fields: &mut Fields<'_>, registry: &Registry) -> Self {
         let receivers = section(fields, "receivers", "receiver", &registry.receivers(), |kind, fields| {
             let factory = registry.receiver(kind)?;
-            Some((factory.kind(), factory.configure(fields, registry)))
+            let receiver = factory.configure(fields, registry);
+            let signals = receiver.signals().unwrap_or(factory.kind().signals);
+            Some((Kind { signals, ..factory.kind() }, receiver))
         });
         let processors = section(fields, "processors", "processor", &registry.processors(), |kind, fields| {
             let factory = registry.processor(kind)?;

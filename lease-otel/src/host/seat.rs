@@ -61,6 +61,7 @@ impl Seat {
             biased;
             () = stint.stop.cancelled() => return Ok(None),
             started = start => started.unwrap_or_else(|panic| Err(format!("it panicked: {}", said(&*panic)).into())),
+            () = sleep(START_MAX) => Err(format!("it has not started within {START_MAX:?}").into()),
         };
         if started.is_err() {
             self.telemetry.add(names::FAILURES, &self.id, 1);
@@ -143,6 +144,8 @@ fn said(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
+/// How long a start may take. Those after it wait meanwhile, and so does another replica that might do better.
+const START_MAX: Duration = Duration::from_secs(30);
 /// More failures in a row than this are not the receiver's bad luck.
 const RESTARTS_MAX: u32 = 3;
 /// Work that has run for so long had got over its last failure.

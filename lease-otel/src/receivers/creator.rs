@@ -1,12 +1,11 @@
 //! The receivers `leader_receiver_creator` and `singleton_receiver_creator`: any other receiver, on a Lease of its own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::component::{ElectorChoice, Extension, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
-use crate::config::{ComponentId, Fields, Node, Value};
+use crate::config::{ComponentId, Fields, Node, Value, unknown_kind};
 use crate::data::Signal;
 use crate::extensions::{Kubernetes, Lease, access};
 
@@ -41,7 +40,7 @@ impl ReceiverFactory for CreatorFactory {
         section.finish();
         let inner = inner(fields, registry);
         let mut elector = Kubernetes { access, lease };
-        if let Some(timeout) = inner.as_ref().and_then(|(_, receiver)| receiver.stop_timeout()) {
+        if let Some(timeout) = inner.as_ref().and_then(|inner| inner.receiver.stop_timeout()) {
             elector.allow_stop(timeout);
         }
         Box::new(Creator { elector: ElectorChoice::Own(Box::new(elector)), inner })
@@ -49,7 +48,7 @@ impl ReceiverFactory for CreatorFactory {
 }
 
 /// The one receiver below `receiver`. None when there is none or it is wrong, which is noted.
-fn inner(fields: &mut Fields<'_>, registry: &Registry) -> Option<(ComponentId, Arc<dyn Receiver>)> {
+fn inner(fields: &mut Fields<'_>, registry: &Registry) -> Option<Inner> {
     let Some(mut section) = fields.section("receiver") else {
         fields.error("receiver", MISSING);
         return None;
@@ -78,7 +77,7 @@ fn inner(fields: &mut Fields<'_>, registry: &Registry) -> Option<(ComponentId, A
         }
     };
     let Some(factory) = registry.receiver(id.kind()) else {
-        section.problems().error(&key.place, path, format_args!("there is no receiver of the kind `{}`", id.kind()));
+        section.problems().error(&key.place, path, unknown_kind("receiver", id.kind(), &registry.receivers()));
         return None;
     };
     let mut keys = Fields::new(node, path.clone(), section.problems());
@@ -89,7 +88,8 @@ fn inner(fields: &mut Fields<'_>, registry: &Registry) -> Option<(ComponentId, A
         section.problems().error(&key.place, path, message);
         return None;
     }
-    Some((id, Arc::from(receiver)))
+    let signals = receiver.signals().unwrap_or(factory.kind().signals);
+    Some(Inner { id, receiver, signals })
 }
 
 const MISSING: &str = "a receiver is missing: name its kind here, and below that its keys";
@@ -100,7 +100,15 @@ const LEASE_DEFAULT: Option<(&str, &str)> = Some(("singleton-receiver", "default
 struct Creator {
     elector: ElectorChoice,
     /// None where the configuration is wrong, and nothing is started.
-    inner: Option<(ComponentId, Arc<dyn Receiver>)>,
+    inner: Option<Inner>,
+}
+
+/// The receiver that runs while the Lease is held.
+#[derive(Debug)]
+struct Inner {
+    id: ComponentId,
+    receiver: Box<dyn Receiver>,
+    signals: &'static [Signal],
 }
 
 #[async_trait]
@@ -110,15 +118,19 @@ impl Receiver for Creator {
     }
 
     fn stop_timeout(&self) -> Option<Duration> {
-        self.inner.as_ref().and_then(|(_, receiver)| receiver.stop_timeout())
+        self.inner.as_ref().and_then(|inner| inner.receiver.stop_timeout())
+    }
+
+    fn signals(&self) -> Option<&'static [Signal]> {
+        self.inner.as_ref().map(|inner| inner.signals)
     }
 
     fn keeps_to_the_fence(&self) -> bool {
-        self.inner.as_ref().is_some_and(|(_, receiver)| receiver.keeps_to_the_fence())
+        self.inner.as_ref().is_some_and(|inner| inner.receiver.keeps_to_the_fence())
     }
 
     async fn start(&self, scope: Scope) -> Result<Work, StartError> {
-        let Some((id, receiver)) = &self.inner else { return Err("its configuration is wrong".into()) };
+        let Some(Inner { id, receiver, .. }) = &self.inner else { return Err("its configuration is wrong".into()) };
         receiver.start(Scope { id: id.clone(), ..scope }).await
     }
 }

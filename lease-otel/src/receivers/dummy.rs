@@ -9,9 +9,10 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::hand_over::{Outlet, until_stopped};
 use crate::component::{ElectorChoice, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
 use crate::config::Fields;
-use crate::data::{Batch, Signal, Telemetry};
+use crate::data::{Signal, Telemetry};
 use crate::elector;
 
 /// The kind `dummy`: a gauge `dummy` of five points, 0 to 4, at once and after each `interval` (default 1m, at least 1s).
@@ -52,30 +53,16 @@ impl Receiver for Dummy {
     async fn start(&self, scope: Scope) -> Result<Work, StartError> {
         // Nothing to fail; an interval of zero was noted, and would not do.
         let period = self.interval.max(INTERVAL_MIN);
-        Ok(Box::pin(emit(scope, period)))
+        Ok(until_stopped(scope, Signal::Metrics, move |outlet| emit(outlet, period)))
     }
 }
 
-async fn emit(scope: Scope, period: Duration) {
-    let Some(output) = scope.outputs.of(Signal::Metrics) else { return scope.stop.cancelled().await };
+async fn emit(outlet: Outlet, period: Duration) {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            biased;
-            () = scope.stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        let batch =
-            Batch { telemetry: points(), term: scope.leadership.as_ref().map(lease_core::Leadership::validity) };
-        let taken = tokio::select! {
-            // A pipeline without room must not keep it from stopping.
-            () = scope.stop.cancelled() => return,
-            taken = output.consume(batch) => taken,
-        };
-        if let Err(refused) = taken {
-            tracing::warn!(receiver = %scope.id, %refused, "points were not taken");
-        }
+        ticks.tick().await;
+        outlet.reading().hand_over(points()).await;
     }
 }
 
@@ -102,3 +89,25 @@ fn points() -> Telemetry {
 
 const INTERVAL_DEFAULT: Duration = Duration::from_mins(1);
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receivers::testing;
+
+    #[tokio::test(start_paused = true)]
+    async fn points_come_at_once_and_at_each_interval_and_are_counted() {
+        let (scope, mut batches, counts) = testing::scope(Signal::Metrics);
+        let stop = scope.stop.clone();
+        let began = tokio::time::Instant::now();
+        let dummy = Dummy { interval: Duration::from_secs(7), elector: None };
+        let work = tokio::spawn(dummy.start(scope).await.unwrap());
+        for after in [0, 7, 14] {
+            assert_eq!(batches.recv().await.unwrap().telemetry.len(), 5);
+            assert_eq!(began.elapsed().as_secs(), after);
+        }
+        stop.cancel();
+        work.await.unwrap();
+        assert_eq!(counts.of("lease_receiver_points_total"), 15);
+    }
+}

@@ -35,6 +35,11 @@ use crate::elector;
 /// | `stop_signal` | `TERM` | what asks it to stop |
 /// | `stop_timeout` | `10s` | how long it may take for that, with the lease held meanwhile; after a loss only as long as the fence allows |
 /// | `restart` | `always` | when it has ended by itself: `always`, `on-failure` or `no` |
+///
+/// A command that cannot be run, or ends otherwise than with exit code 0, is a failure of the receiver: it is run again after
+/// half a second, and after pauses that double. At the fourth failure in a row, with less than a minute of running before
+/// each, its elector steps down, so that another replica may try. After exit code 0 it is run again after 1 s, and after
+/// pauses that double up to a minute while it runs for less than a minute.
 #[derive(Clone, Debug)]
 pub struct ExecFactory {
     keeper: Keeper,
@@ -176,7 +181,8 @@ impl Receiver for Exec {
     }
 }
 
-/// Sees one run after the other through, until it is to stop.
+/// Sees one run after the other through, until it is to stop or the command fails. A failure is the end of the work: its
+/// seat counts it, runs it again, and gives the term up when that does not help.
 async fn run(spec: Arc<Spec>, scope: Scope, mut kept: Kept) {
     let mut pause = PAUSE_MIN;
     loop {
@@ -186,29 +192,29 @@ async fn run(spec: Arc<Spec>, scope: Scope, mut kept: Kept) {
             return;
         }
         let success = ended == Ended::Code(0);
-        let again = match spec.restart {
-            Restart::Always => true,
-            Restart::OnFailure => !success,
-            Restart::No => false,
-        };
-        if !again {
+        if spec.restart == Restart::No || (success && spec.restart == Restart::OnFailure) {
             tracing::info!(receiver = %scope.id, %ended, "the command has ended, and does not run again in this term");
             return scope.stop.cancelled().await;
+        }
+        if !success {
+            tracing::warn!(receiver = %scope.id, %ended, "the command has failed");
+            return;
         }
         if began.elapsed() >= STEADY {
             pause = PAUSE_MIN;
         }
-        tracing::warn!(receiver = %scope.id, %ended, pause = %Pretty(pause), "the command has ended, and is run again");
-        kept = loop {
-            tokio::select! {
-                biased;
-                () = scope.stop.cancelled() => return,
-                () = sleep(pause) => {}
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
-            match launch(&spec, &scope).await {
-                Ok(kept) => break kept,
-                Err(error) => tracing::warn!(receiver = %scope.id, %error, "the command does not run"),
+        tracing::info!(receiver = %scope.id, pause = %Pretty(pause), "the command has ended, and is run again");
+        tokio::select! {
+            biased;
+            () = scope.stop.cancelled() => return,
+            () = sleep(pause) => {}
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+        kept = match launch(&spec, &scope).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(receiver = %scope.id, %error, "the command does not run");
+                return;
             }
         };
     }
@@ -220,5 +226,5 @@ const STOP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const STOP_TIMEOUT_MAX: Duration = Duration::from_hours(24);
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
-/// A command that has run for so long had got over its last failure.
+/// A command that has run for so long does not end too soon.
 const STEADY: Duration = Duration::from_mins(1);

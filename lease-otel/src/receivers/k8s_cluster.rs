@@ -10,30 +10,24 @@ mod objects;
 use std::future::pending;
 use std::time::SystemTime;
 
-use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use kube::Client;
+use lease_k8s::Access;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use self::config::Config;
 use self::emit::Emission;
 use self::informer::Informer;
 use super::hand_over::Outlet;
-use super::kubernetes::{connect, otlp};
-use crate::component::{ElectorChoice, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
+use super::kubernetes::{Configured, Reader, otlp};
+use crate::component::{Kind, Receiver, ReceiverFactory, Registry};
 use crate::config::Fields;
 use crate::data::{Signal, Telemetry};
-use crate::elector::chosen;
 
 /// The kind `k8s_cluster`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct K8sCluster;
-
-#[derive(Debug)]
-struct Configured {
-    config: Config,
-    elector: Option<ElectorChoice>,
-}
 
 impl ReceiverFactory for K8sCluster {
     fn kind(&self) -> Kind {
@@ -46,34 +40,24 @@ impl ReceiverFactory for K8sCluster {
     }
 
     fn configure(&self, fields: &mut Fields<'_>, _: &Registry) -> Box<dyn Receiver> {
-        Box::new(Configured { elector: chosen(fields), config: Config::read(fields) })
+        Box::new(Configured::<Config>::read(fields))
     }
 }
 
-#[async_trait]
-impl Receiver for Configured {
-    fn elector(&self) -> Option<&ElectorChoice> {
-        self.elector.as_ref()
+impl Reader for Config {
+    const SIGNAL: Signal = Signal::Metrics;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self::of(fields)
     }
 
-    async fn start(&self, scope: Scope) -> Result<Work, StartError> {
-        let client = connect(&self.config.access).await?;
-        Ok(self.work(&client, scope))
+    fn access(&self) -> &Access {
+        &self.access
     }
-}
 
-impl Configured {
-    fn work(&self, client: &kube::Client, scope: Scope) -> Work {
-        let Some(outlet) = Outlet::new(&scope, Signal::Metrics) else { return async {}.boxed() };
-        let config = self.config.clone();
-        let informer = Informer::new(client, &config.namespaces);
-        async move {
-            tokio::select! {
-                () = scope.stop.cancelled() => {}
-                () = run(config, informer, outlet) => {}
-            }
-        }
-        .boxed()
+    async fn run(self, client: Client, outlet: Outlet) {
+        let informer = Informer::new(&client, &self.namespaces);
+        run(self, informer, outlet).await;
     }
 }
 
@@ -97,7 +81,7 @@ async fn run(config: Config, mut informer: Informer, outlet: Outlet) {
                 let now = otlp::nanos(SystemTime::now());
                 let mut emission = Emission { report: &config.report, started, now, resources: Vec::new() };
                 informer.tell(&mut emission);
-                sending = Some(outlet.hand_over(Telemetry::Metrics(emission.resources), read).boxed());
+                sending = Some(read.hand_over(Telemetry::Metrics(emission.resources)).boxed());
             }
             () = informer.next() => {}
         }

@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-use async_trait::async_trait;
+use futures_util::StreamExt;
 use futures_util::stream::SelectAll;
-use futures_util::{FutureExt, StreamExt};
 use kube::Client;
+use lease_k8s::Access;
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
@@ -15,22 +15,20 @@ use serde_json::Value as Json;
 use super::hand_over::Outlet;
 use super::kubernetes::follow::{Begin, Change, Follow};
 use super::kubernetes::rest::{Resource, Selectors};
-use super::kubernetes::{access, connect, otlp};
-use crate::component::{ElectorChoice, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
+use super::kubernetes::{Configured, Reader, access, otlp, places};
+use crate::component::{Kind, Receiver, ReceiverFactory, Registry};
 use crate::config::Fields;
 use crate::data::{Signal, Telemetry};
-use crate::elector::chosen;
 
 /// The kind `k8s_events`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct K8sEvents;
 
-#[derive(Debug)]
-pub(super) struct Configured {
-    access: lease_k8s::Access,
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    access: Access,
     /// Empty for all of them.
     namespaces: Vec<String>,
-    elector: Option<ElectorChoice>,
 }
 
 impl ReceiverFactory for K8sEvents {
@@ -44,56 +42,35 @@ impl ReceiverFactory for K8sEvents {
     }
 
     fn configure(&self, fields: &mut Fields<'_>, _: &Registry) -> Box<dyn Receiver> {
-        Box::new(Configured::read(fields))
+        Box::new(Configured::<Config>::read(fields))
     }
 }
 
-impl Configured {
+impl Reader for Config {
+    const SIGNAL: Signal = Signal::Logs;
+
     fn read(fields: &mut Fields<'_>) -> Self {
         let namespaces = fields.texts("namespaces").unwrap_or_default();
         fields.accepted(&["storage", "dedup_interval"]);
-        Self {
-            access: access(fields),
-            namespaces: namespaces.into_iter().map(|found| found.value).collect(),
-            elector: chosen(fields),
-        }
-    }
-}
-
-#[async_trait]
-impl Receiver for Configured {
-    fn elector(&self) -> Option<&ElectorChoice> {
-        self.elector.as_ref()
+        Self { access: access(fields), namespaces: namespaces.into_iter().map(|found| found.value).collect() }
     }
 
-    async fn start(&self, scope: Scope) -> Result<Work, StartError> {
-        let client = connect(&self.access).await?;
-        Ok(self.work(client, scope))
+    fn access(&self) -> &Access {
+        &self.access
     }
-}
 
-impl Configured {
-    pub(super) fn work(&self, client: Client, scope: Scope) -> Work {
-        let Some(outlet) = Outlet::new(&scope, Signal::Logs) else { return async {}.boxed() };
-        let namespaces = self.namespaces.clone();
-        async move {
-            tokio::select! {
-                () = scope.stop.cancelled() => {}
-                () = run(&client, &namespaces, &outlet) => {}
-            }
-        }
-        .boxed()
+    async fn run(self, client: Client, outlet: Outlet) {
+        run(&client, &self.namespaces, &outlet).await;
     }
 }
 
 /// Hands over events as they come. Never ends.
 async fn run(client: &Client, namespaces: &[String], outlet: &Outlet) {
-    let everywhere = namespaces.is_empty().then_some(None);
     let mut changes = SelectAll::new();
-    for namespace in everywhere.into_iter().chain(namespaces.iter().cloned().map(Some)) {
+    for namespace in places(namespaces) {
         let events =
             Resource { group: String::new(), version: "v1".to_owned(), plural: "events".to_owned(), namespace };
-        let follow = Follow::new("k8s_events", client.clone(), events, Selectors::default(), Begin::Now);
+        let follow = Follow::new(outlet.id().clone(), client.clone(), events, Selectors::default(), Begin::Now);
         changes.push(follow.changes().boxed());
     }
     let mut changes = changes.ready_chunks(BATCH_MAX);
@@ -101,7 +78,7 @@ async fn run(client: &Client, namespaces: &[String], outlet: &Outlet) {
         let read = outlet.reading();
         // That an event has expired is no event.
         let told = some.iter().filter(|change| change.kind != "DELETED").map(tell).collect();
-        outlet.hand_over(Telemetry::Logs(told), read).await;
+        read.hand_over(Telemetry::Logs(told)).await;
     }
 }
 
@@ -177,12 +154,6 @@ fn start_time(text: &str) -> String {
 
 /// Most events in one batch.
 const BATCH_MAX: usize = 256;
-
-/// Read by a test.
-#[cfg(test)]
-pub(super) fn testing(fields: &mut Fields<'_>) -> Configured {
-    Configured::read(fields)
-}
 
 #[cfg(test)]
 mod tests {
@@ -261,10 +232,10 @@ mod tests {
     fn keys_are_read() {
         let (config, problems) = section(
             &json!({"namespaces": ["a", "b"], "storage": "file_storage", "dedup_interval": "1m", "leader_elector": "e"}),
-            Configured::read,
+            Configured::<Config>::read,
         );
-        assert_eq!(config.namespaces, ["a", "b"]);
-        assert!(config.elector.is_some() && problems.errors.is_empty());
+        assert_eq!(config.reader.namespaces, ["a", "b"]);
+        assert!(config.elector().is_some() && problems.errors.is_empty());
         assert_eq!(problems.warnings.len(), 2, "{problems:?}");
     }
 }

@@ -3,34 +3,33 @@
 mod config;
 mod tell;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use kube::Client;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use kube::runtime::watcher::DefaultBackoff;
+use lease_k8s::Access;
+use tokio::time::sleep;
 
-use self::config::{Config, ErrorMode, Mode, Object};
+pub(super) use self::config::Config;
+use self::config::{ErrorMode, Mode, Object};
 use super::hand_over::Outlet;
+use super::kubernetes::discovery::{NotFound, Served};
 use super::kubernetes::follow::{Follow, typed};
-use super::kubernetes::rest::{Resource, served};
+use super::kubernetes::rest::{Resource, Selectors};
+use super::kubernetes::rounds::Rounds;
+use super::kubernetes::seen::Seen;
 use super::kubernetes::trouble::Trouble;
-use super::kubernetes::{connect, otlp};
-use crate::component::{ElectorChoice, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
+use super::kubernetes::{Configured, Reader, otlp, places, with_causes};
+use crate::component::{Kind, Receiver, ReceiverFactory, Registry};
 use crate::config::Fields;
 use crate::data::{Signal, Telemetry};
-use crate::elector::chosen;
 
 /// The kind `k8sobjects`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct K8sObjects;
-
-#[derive(Debug)]
-pub(super) struct Configured {
-    config: Config,
-    elector: Option<ElectorChoice>,
-}
 
 impl ReceiverFactory for K8sObjects {
     fn kind(&self) -> Kind {
@@ -43,97 +42,141 @@ impl ReceiverFactory for K8sObjects {
     }
 
     fn configure(&self, fields: &mut Fields<'_>, _: &Registry) -> Box<dyn Receiver> {
-        Box::new(Configured { elector: chosen(fields), config: Config::read(fields) })
+        Box::new(Configured::<Config>::read(fields))
     }
 }
 
-#[async_trait]
-impl Receiver for Configured {
-    fn elector(&self) -> Option<&ElectorChoice> {
-        self.elector.as_ref()
+impl Reader for Config {
+    const SIGNAL: Signal = Signal::Logs;
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self::of(fields)
     }
 
-    async fn start(&self, scope: Scope) -> Result<Work, StartError> {
-        let client = connect(&self.config.access).await?;
-        self.work(client, scope).await
+    fn access(&self) -> &Access {
+        &self.access
+    }
+
+    async fn run(mut self, client: Client, outlet: Outlet) {
+        let wanted = std::mem::take(&mut self.objects);
+        if let Err(error) = run(&self, wanted, &client, &outlet).await {
+            tracing::error!(receiver = %outlet.id(), "{error}");
+        }
     }
 }
 
-impl Configured {
-    pub(super) async fn work(&self, client: Client, scope: Scope) -> Result<Work, StartError> {
-        let Some(outlet) = Outlet::new(&scope, Signal::Logs) else { return Ok(async {}.boxed()) };
-        let found = self.config.find(&client).await?;
-        let all: Vec<BoxFuture<'static, ()>> = found
-            .into_iter()
-            .map(|(object, resource)| {
-                let (client, outlet) = (client.clone(), outlet.clone());
-                match &object.mode {
-                    Mode::Pull { .. } => pull(client, object, resource, outlet).boxed(),
-                    Mode::Watch { .. } => watch(client, object, resource, outlet).boxed(),
+/// What is read, and what reads it.
+type Readings<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
+
+/// Finds what is wanted, and reads each from then on. Ends only when something is wanted that the server does not have.
+async fn run(config: &Config, mut wanted: Vec<Object>, client: &Client, outlet: &Outlet) -> Result<(), String> {
+    let mut readings = Readings::new();
+    let mut backoff = DefaultBackoff::default();
+    let mut said = None;
+    while !wanted.is_empty() {
+        let unclear = match meanwhile(&mut readings, Served::ask(client)).await {
+            Ok(served) => {
+                let mut unclear = None;
+                let mut left = Vec::new();
+                for object in wanted {
+                    match served.find(&object.name, object.group.as_deref()) {
+                        Ok(place) => readings.extend(read(&object, &place, client, outlet)),
+                        Err(NotFound::Absent(why)) => config.error_mode.absent(why, outlet)?,
+                        Err(NotFound::Unclear(why)) => {
+                            unclear = Some(why);
+                            left.push(object);
+                        }
+                    }
                 }
-            })
-            .collect();
-        Ok(async move {
-            tokio::select! {
-                () = scope.stop.cancelled() => {}
-                _ = join_all(all) => {}
+                wanted = left;
+                unclear
+            }
+            Err(error) => Some(format!("the server does not tell which resources it has: {}", with_causes(&error))),
+        };
+        let Some(why) = unclear else { break };
+        if said.as_ref() != Some(&why) {
+            tracing::warn!(receiver = %outlet.id(), "{why}; it is asked again");
+            said = Some(why);
+        }
+        meanwhile(&mut readings, sleep(backoff.next().unwrap_or(PAUSE_MAX))).await;
+    }
+    if readings.is_empty() {
+        return Err("none of the objects that are to be read is on the server".to_owned());
+    }
+    // None of them ever ends.
+    while readings.next().await.is_some() {}
+    Ok(())
+}
+
+/// Does something while everything that is read already goes on.
+async fn meanwhile<T>(readings: &mut Readings<'_>, done: impl Future<Output = T>) -> T {
+    let on_and_on = async {
+        while readings.next().await.is_some() {}
+        std::future::pending().await
+    };
+    tokio::select! {
+        done = done => done,
+        never = on_and_on => never,
+    }
+}
+
+impl ErrorMode {
+    /// The server does not have a resource.
+    fn absent(self, why: String, outlet: &Outlet) -> Result<(), String> {
+        match self {
+            Self::Propagate => return Err(why),
+            Self::Ignore => tracing::info!(receiver = %outlet.id(), "{why}"),
+            Self::Silent => {}
+        }
+        Ok(())
+    }
+}
+
+/// What reads an object at its place: one for each namespace.
+fn read<'a>(
+    object: &Object,
+    (group, version): &(String, String),
+    client: &'a Client,
+    outlet: &'a Outlet,
+) -> Vec<BoxFuture<'a, ()>> {
+    let at =
+        |namespace| Resource { group: group.clone(), version: version.clone(), plural: object.name.clone(), namespace };
+    let read = |resource| {
+        let Object { selectors, mode, .. } = object.clone();
+        match mode {
+            Mode::Pull { interval, version } => pull(client, resource, selectors, (interval, version), outlet).boxed(),
+            Mode::Watch { begin, excluded } => {
+                let follow = Follow::new(outlet.id().clone(), client.clone(), resource, selectors, begin);
+                watch(follow, excluded, outlet).boxed()
             }
         }
-        .boxed())
-    }
+    };
+    places(&object.namespaces).map(at).map(read).collect()
 }
 
-impl Config {
-    /// Asks the server where each resource is; one for each namespace.
-    async fn find(&self, client: &Client) -> Result<Vec<(Object, Resource)>, StartError> {
-        let served = served(client).await.map_err(|error| {
-            format!("the server does not tell which resources it has: {}", super::kubernetes::with_causes(&error))
-        })?;
-        let mut found = Vec::new();
-        for object in &self.objects {
-            let places = served.get(&object.name).map(Vec::as_slice).unwrap_or_default();
-            let place = places.iter().find(|(group, _)| *group == object.group).or(places.first());
-            let Some((group, version)) = place else {
-                let message =
-                    format!("the server has no resource `{}`; `kubectl api-resources` lists all", object.name);
-                match self.error_mode {
-                    ErrorMode::Propagate => return Err(message.into()),
-                    ErrorMode::Ignore => tracing::info!(receiver = "k8sobjects", "{message}"),
-                    ErrorMode::Silent => {}
-                }
-                continue;
-            };
-            let everywhere = object.namespaces.is_empty().then_some(None);
-            for namespace in everywhere.into_iter().chain(object.namespaces.iter().cloned().map(Some)) {
-                let (group, version, plural) = (group.clone(), version.clone(), object.name.clone());
-                found.push((object.clone(), Resource { group, version, plural, namespace }));
-            }
-        }
-        if found.is_empty() {
-            Err("none of the objects that are to be read is on the server".into())
-        } else {
-            Ok(found)
-        }
-    }
-}
-
-/// Reads everything at once and then at every interval. Never ends.
-async fn pull(client: Client, object: Object, resource: Resource, outlet: Outlet) {
-    let Mode::Pull { interval, version } = &object.mode else { return };
+/// Reads everything at once and then at every interval; what cannot be read, again after a pause. Never ends.
+async fn pull(
+    client: &Client,
+    resource: Resource,
+    selectors: Selectors,
+    (interval, version): (Duration, Option<String>),
+    outlet: &Outlet,
+) {
     let mut said: Option<Trouble> = None;
-    let mut ticks = interval_at(Instant::now(), *interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rounds = Rounds::new(interval);
+    let mut seen = Seen::default();
     loop {
-        ticks.tick().await;
         let mut trouble = None;
-        let mut pages = resource.pages(&client, &object.selectors, version.as_deref());
+        let mut pages = resource.pages(client, &selectors, version.as_deref());
         let mut read = outlet.reading();
         while let Some(page) = pages.next().await {
             match page {
                 Ok(page) => {
-                    let items = page.items.into_iter().map(|item| typed(item, &page.api_version, &page.kind));
+                    // What a read that broke off has handed over is not handed over again in the same round.
+                    let items = page.items.into_iter().filter(|item| seen.change(item).is_some());
+                    let items = items.map(|item| typed(item, &page.api_version, &page.kind));
                     let told = tell::pulled(&resource.plural, items, otlp::nanos(SystemTime::now()));
-                    outlet.hand_over(Telemetry::Logs(told), read).await;
+                    read.hand_over(Telemetry::Logs(told)).await;
                     read = outlet.reading();
                 }
                 Err(error) => {
@@ -143,31 +186,30 @@ async fn pull(client: Client, object: Object, resource: Resource, outlet: Outlet
             }
         }
         if let Some(trouble) = trouble.as_ref().filter(|trouble| said.as_ref() != Some(trouble)) {
-            tracing::warn!(receiver = "k8sobjects", "{}", trouble.about(&resource.target()));
+            tracing::warn!(receiver = %outlet.id(), "{}", trouble.about(&resource.target()));
         }
         said = trouble;
+        if rounds.wait(said.is_some()).await {
+            seen = Seen::default();
+        }
     }
 }
 
 /// Hands over changes as they come. Never ends.
-async fn watch(client: Client, object: Object, resource: Resource, outlet: Outlet) {
-    let Mode::Watch { begin, excluded } = object.mode else { return };
-    let plural = resource.plural.clone();
-    let follow = Follow::new("k8sobjects", client, resource, object.selectors, begin);
+async fn watch(follow: Follow, excluded: Vec<&'static str>, outlet: &Outlet) {
+    let plural = follow.plural().to_owned();
     let mut changes = follow.changes().boxed().ready_chunks(BATCH_MAX);
     while let Some(some) = changes.next().await {
         let read = outlet.reading();
         let wanted = some.into_iter().filter(|change| !excluded.contains(&change.kind));
         let told = tell::watched(&plural, wanted, otlp::nanos(SystemTime::now()));
-        outlet.hand_over(Telemetry::Logs(told), read).await;
+        read.hand_over(Telemetry::Logs(told)).await;
     }
 }
 
 /// Most changes in one batch.
 const BATCH_MAX: usize = 64;
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Read by a test.
 #[cfg(test)]
-pub(super) fn testing(fields: &mut Fields<'_>) -> Configured {
-    Configured { elector: chosen(fields), config: Config::read(fields) }
-}
+mod tests;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use kube::Client;
+use lease_k8s::Access;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -13,35 +13,28 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource as Named;
 use serde::Deserialize;
 use serde_json::Value as Json;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::hand_over::Outlet;
 use super::kubernetes::keys::{Switches, interval};
 use super::kubernetes::rest::{Resource, Selectors};
+use super::kubernetes::rounds::Rounds;
 use super::kubernetes::trouble::Trouble;
-use super::kubernetes::{access, connect, otlp, truth};
-use crate::component::{ElectorChoice, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
+use super::kubernetes::{Configured, Reader, access, otlp, truth};
+use crate::component::{Kind, Receiver, ReceiverFactory, Registry};
 use crate::config::{Fields, Value as Section};
-use crate::data::{Signal, Telemetry};
-use crate::elector::chosen;
+use crate::data::{Signal, Telemetry, points_of};
 
 /// The kind `kymastats`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KymaStats;
 
 #[derive(Clone, Debug)]
-struct Config {
-    access: lease_k8s::Access,
+pub(super) struct Config {
+    access: Access,
     interval: Duration,
     resources: Vec<Resource>,
     metrics: [bool; METRICS.len()],
     attributes: [bool; ATTRIBUTES.len()],
-}
-
-#[derive(Debug)]
-pub(super) struct Configured {
-    config: Config,
-    elector: Option<ElectorChoice>,
 }
 
 const METRICS: [&str; 2] = ["kyma.resource.status.conditions", "kyma.resource.status.state"];
@@ -59,11 +52,13 @@ impl ReceiverFactory for KymaStats {
     }
 
     fn configure(&self, fields: &mut Fields<'_>, _: &Registry) -> Box<dyn Receiver> {
-        Box::new(Configured { elector: chosen(fields), config: Config::read(fields) })
+        Box::new(Configured::<Config>::read(fields))
     }
 }
 
-impl Config {
+impl Reader for Config {
+    const SIGNAL: Signal = Signal::Metrics;
+
     fn read(fields: &mut Fields<'_>) -> Self {
         let mut config = Self {
             access: access(fields),
@@ -80,6 +75,14 @@ impl Config {
         fields.accepted(&["initial_delay", "timeout"]);
         config.resources = resources(fields);
         config
+    }
+
+    fn access(&self) -> &Access {
+        &self.access
+    }
+
+    async fn run(self, client: Client, outlet: Outlet) {
+        run(&self, &client, &outlet).await;
     }
 }
 
@@ -112,64 +115,55 @@ fn resources(fields: &mut Fields<'_>) -> Vec<Resource> {
     resources
 }
 
-#[async_trait]
-impl Receiver for Configured {
-    fn elector(&self) -> Option<&ElectorChoice> {
-        self.elector.as_ref()
-    }
-
-    async fn start(&self, scope: Scope) -> Result<Work, StartError> {
-        let client = connect(&self.config.access).await?;
-        Ok(self.work(client, scope))
-    }
-}
-
-impl Configured {
-    pub(super) fn work(&self, client: Client, scope: Scope) -> Work {
-        let Some(outlet) = Outlet::new(&scope, Signal::Metrics) else { return async {}.boxed() };
-        let config = self.config.clone();
-        async move {
-            tokio::select! {
-                () = scope.stop.cancelled() => {}
-                () = run(&config, &client, &outlet) => {}
-            }
-        }
-        .boxed()
-    }
-}
-
-/// Reads everything at once and then at every interval. Never ends.
+/// Reads everything at once and then at every interval; what cannot be read, again after a pause. Never ends.
 async fn run(config: &Config, client: &Client, outlet: &Outlet) {
     let started = otlp::nanos(SystemTime::now());
-    let mut said: Vec<Option<Trouble>> = vec![None; config.resources.len()];
-    let mut ticks = interval_at(Instant::now(), config.interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut states = vec![State { is_due: true, said: None }; config.resources.len()];
+    let mut rounds = Rounds::new(config.interval);
     loop {
-        ticks.tick().await;
-        let read = outlet.reading();
+        let mut read = outlet.reading();
         let mut told = Vec::new();
-        for (resource, said) in config.resources.iter().zip(&mut said) {
-            let mut pages = resource.pages::<Item>(client, &Selectors::default(), None);
+        for (resource, state) in config.resources.iter().zip(&mut states).filter(|(_, state)| state.is_due) {
             let mut trouble = None;
+            let mut pages = resource.pages::<Item>(client, &Selectors::default(), None);
+            // A list that breaks off is read again as a whole.
+            let before = told.len();
             while let Some(page) = pages.next().await {
                 match page {
                     Ok(page) => {
                         let times = (started, otlp::nanos(SystemTime::now()));
                         told.extend(page.items.iter().filter_map(|item| tell(config, resource, item, times)));
+                        read.holds(points_of(&told));
                     }
                     Err(error) => {
                         trouble = Some(Trouble::of(&error, "list"));
+                        told.truncate(before);
+                        read.holds(points_of(&told));
                         break;
                     }
                 }
             }
-            if let Some(trouble) = trouble.as_ref().filter(|trouble| said.as_ref() != Some(trouble)) {
-                tracing::warn!(receiver = "kymastats", "{}; the others go on", trouble.about(&resource.target()));
+            state.is_due = trouble.is_some();
+            if let Some(trouble) = trouble.as_ref().filter(|trouble| state.said.as_ref() != Some(trouble)) {
+                tracing::warn!(receiver = %outlet.id(), "{}; the others go on", trouble.about(&resource.target()));
             }
-            *said = trouble;
+            state.said = trouble;
         }
-        outlet.hand_over(Telemetry::Metrics(told), read).await;
+        read.hand_over(Telemetry::Metrics(told)).await;
+        if rounds.wait(states.iter().any(|state| state.is_due)).await {
+            for state in &mut states {
+                state.is_due = true;
+            }
+        }
     }
+}
+
+/// How it stands with a resource.
+#[derive(Clone, Debug)]
+struct State {
+    is_due: bool,
+    /// What was said of it last, so that a retry does not say it again.
+    said: Option<Trouble>,
 }
 
 /// Of an object, what is told.
@@ -241,18 +235,15 @@ fn tell(config: &Config, resource: &Resource, item: &Item, (started, now): (u64,
     })
 }
 
-/// Read by a test.
-#[cfg(test)]
-pub(super) fn testing(fields: &mut Fields<'_>) -> Configured {
-    Configured { elector: chosen(fields), config: Config::read(fields) }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use serde_json::json;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
-    use crate::receivers::testing::section;
+    use crate::receivers::testing::{Server, refusal, scope, section};
 
     fn config() -> Config {
         let section = section(
@@ -335,5 +326,40 @@ mod tests {
         assert_eq!(problems.warnings[0].path, "x.initial_delay");
         let (_, problems) = section(&json!(null), Config::read);
         assert!(problems.errors[0].message.starts_with("is missing"), "{problems:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_read_is_read_again_before_the_next_interval_and_the_rest_is_not() {
+        let broken = AtomicUsize::new(0);
+        let server = Server::new(move |path, _| {
+            let name = path.rsplit('/').next().unwrap();
+            if name == "b" && broken.fetch_add(1, Ordering::SeqCst) < 2 {
+                return refusal(500);
+            }
+            (200, json!({"items": [{"metadata": {"name": name}, "status": {"state": "Ready"}}]}))
+        });
+        let (configured, problems) = section(
+            &json!({"collection_interval": "1h", "resources": [{"version": "v1", "resource": "a"}, {"version": "v1", "resource": "b"}]}),
+            Configured::<Config>::read,
+        );
+        assert!(problems.errors.is_empty(), "{problems:?}");
+        let (scope, mut batches, _) = scope(Signal::Metrics);
+        let began = Instant::now();
+        let work = tokio::spawn(configured.work(server.client(), scope));
+        let mut next = async || {
+            let batch = timeout(Duration::from_hours(10), batches.recv()).await.expect("a batch comes").unwrap();
+            let json = match batch.telemetry {
+                Telemetry::Metrics(resources) => serde_json::to_value(resources).unwrap(),
+                other => panic!("{other:?}"),
+            };
+            let told = json.as_array().unwrap().iter();
+            told.map(|resource| texts(&resource["resource"]["attributes"]).pop().unwrap().1).collect::<Vec<_>>()
+        };
+        assert_eq!(next().await, ["a"]);
+        assert_eq!(next().await, ["b"]);
+        assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+        assert_eq!(next().await, ["a", "b"]);
+        assert!(began.elapsed() >= Duration::from_hours(1), "{:?}", began.elapsed());
+        work.abort();
     }
 }

@@ -115,6 +115,7 @@ pub(super) fn deployment(namespace: &str, name: &str, replicas: u32) -> Json {
 
 mod logs {
     use super::*;
+    use crate::receivers::kubernetes::Configured;
     use crate::receivers::kubernetes::follow::{Begin, Follow};
     use crate::receivers::kubernetes::rest::{Resource, Selectors};
     use crate::receivers::testing::section;
@@ -145,10 +146,10 @@ mod logs {
     }
 
     async fn objects(user: &str, cluster: &Cluster, config: &Json) -> Running {
-        let (configured, problems) = section(config, k8sobjects::testing);
+        let (configured, problems) = section(config, Configured::<k8sobjects::Config>::read);
         assert!(problems.errors.is_empty(), "{problems:?}");
         let client = client(cluster, user);
-        Running::start(Signal::Logs, async move |scope| configured.work(client, scope).await.unwrap()).await
+        Running::start(Signal::Logs, async move |scope| configured.work(client, scope)).await
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -193,21 +194,18 @@ mod logs {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_resource_that_the_server_has_not_is_told_at_the_start() {
+    async fn a_resource_that_the_server_has_not_ends_the_work_unless_that_is_ignored() {
         let Some(cluster) = testbed::cluster() else { return };
         let section_ = json!({"objects": [{"name": "widgets"}, {"name": "pods"}]});
-        let start = async |section_: &Json| {
-            let (scope, ..) = testing::scope(Signal::Logs);
-            let configured = section(section_, k8sobjects::testing).0;
-            configured.work(client(cluster, "admin"), scope).await.err().map(|error| error.to_string())
-        };
-        let error = start(&section_).await.unwrap();
-        assert!(error.contains("no resource `widgets`"), "{error}");
+        let mut running = objects("admin", cluster, &section_).await;
+        let ended = timeout(Duration::from_secs(20), &mut running.work).await;
+        ended.expect("it ends by itself").unwrap();
         let mut ignoring = section_;
         ignoring["error_mode"] = json!("ignore");
-        assert_eq!(start(&ignoring).await, None);
-        ignoring["objects"] = json!([{"name": "widgets"}]);
-        assert!(start(&ignoring).await.unwrap().contains("none of the objects"));
+        ignoring["objects"] = json!([{"name": "widgets"}, {"name": "namespaces"}]);
+        let mut running = objects("admin", cluster, &ignoring).await;
+        assert!(!records_of(&running.next().await).is_empty(), "the namespaces");
+        running.stop().await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -226,7 +224,7 @@ mod logs {
         let admin = client(cluster, "admin");
         let expired = |version: &str| {
             let follow = Follow::new(
-                "x",
+                "x".parse().unwrap(),
                 admin.clone(),
                 resource.clone(),
                 Selectors::default(),
@@ -279,7 +277,7 @@ mod logs {
         let Some(cluster) = testbed::cluster() else { return };
         let namespace = cluster.namespace("events");
         cluster.api().apply(&event(&namespace, "before", 1));
-        let configured = section(&json!({"namespaces": [namespace]}), k8s_events::testing).0;
+        let configured = section(&json!({"namespaces": [namespace]}), Configured::<k8s_events::Config>::read).0;
         let admin = client(cluster, "admin");
         // What is created until the watch is there may be told or not, so one is created until one is told.
         let mut running = Running::start(Signal::Logs, async move |scope| configured.work(admin, scope)).await;
@@ -318,7 +316,7 @@ mod logs {
             &json!({"collection_interval": "100ms", "resources": [
                 {"group": "no.such.example", "version": "v1", "resource": "things"},
                 {"group": "test.example", "version": "v1", "resource": "widgets"}]}),
-            kymastats::testing,
+            Configured::<kymastats::Config>::read,
         );
         assert!(configured.1.errors.is_empty());
         let admin = client(&cluster, "admin");

@@ -1,13 +1,23 @@
 //! What the tests of the receivers share.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use http_body_util::StreamBody;
+use hyper::body as http_body;
+use kube::Client;
+use kube::client::Body;
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{Consumer, Meter, Outputs, Refused, Scope};
@@ -55,6 +65,66 @@ pub(crate) fn scope(signal: Signal) -> (Scope, UnboundedReceiver<Batch>, Arc<Cou
     };
     (scope, receiver, counts)
 }
+
+/// An API server that a test scripts: for the path and the query of a request, the status and the body of its answer. A
+/// watch is answered with a list of events, and stays open after them.
+pub(crate) struct Server {
+    answer: Box<Answer>,
+    asked: watch::Sender<Vec<(tokio::time::Instant, String)>>,
+}
+
+impl Server {
+    pub(crate) fn new(answer: impl Fn(&str, &str) -> (u16, Json) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { answer: Box::new(answer), asked: watch::Sender::default() })
+    }
+
+    /// A client that has no other server.
+    pub(crate) fn client(self: &Arc<Self>) -> Client {
+        let server = Arc::clone(self);
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let answer = server.answer(request.uri());
+            async move { Ok::<_, Infallible>(answer) }
+        });
+        Client::new(service, "default")
+    }
+
+    fn answer(&self, uri: &http::Uri) -> http::Response<StreamBody<BoxStream<'static, Result<Frame, Infallible>>>> {
+        let query = uri.query().unwrap_or_default();
+        self.asked.send_modify(|asked| asked.push((tokio::time::Instant::now(), uri.to_string())));
+        let (status, body) = (self.answer)(uri.path(), query);
+        let frame = |text: String| Ok(http_body::Frame::data(Bytes::from(text)));
+        let body = match body {
+            Json::Array(events) if query.contains("watch=") => {
+                let lines = events.into_iter().map(move |event| frame(format!("{event}\n"))).collect::<Vec<_>>();
+                stream::iter(lines).chain(stream::pending()).boxed()
+            }
+            body => stream::iter([frame(body.to_string())]).boxed(),
+        };
+        http::Response::builder().status(status).body(StreamBody::new(body)).unwrap()
+    }
+
+    /// What was asked with this in it, and when.
+    pub(crate) fn asked(&self, part: &str) -> Vec<tokio::time::Instant> {
+        self.asked.borrow().iter().filter(|(_, uri)| uri.contains(part)).map(|(at, _)| *at).collect()
+    }
+
+    /// Waits until so much was asked with this in it, an hour at most.
+    pub(crate) async fn until_asked(&self, part: &str, times: usize) {
+        let mut asked = self.asked.subscribe();
+        let count = |asked: &Vec<(_, String)>| asked.iter().filter(|(_, uri)| uri.contains(part)).count();
+        let waited = timeout(Duration::from_hours(1), asked.wait_for(|asked| count(asked) >= times));
+        let outcome = waited.await.map(drop);
+        assert!(outcome.is_ok(), "never asked so often: {:?}", self.asked.borrow());
+    }
+}
+
+/// What a server says that refuses.
+pub(crate) fn refusal(code: u16) -> (u16, Json) {
+    (code, json!({"kind": "Status", "status": "Failure", "message": "refused", "reason": "Test", "code": code}))
+}
+
+type Answer = dyn Fn(&str, &str) -> (u16, Json) + Send + Sync;
+type Frame = http_body::Frame<Bytes>;
 
 /// Some points.
 pub(crate) fn points(count: usize) -> Telemetry {

@@ -156,7 +156,7 @@ fn receivers_are_checked_when_they_are_read() {
         ("leader_receiver_creator: {}", "receivers.leader_receiver_creator.receiver: a receiver is missing"),
         (
             "singleton_receiver_creator/x: {receiver: {nope: {}}}",
-            "receivers.singleton_receiver_creator/x.receiver.nope: there is no receiver of the kind `nope`",
+            "receivers.singleton_receiver_creator/x.receiver.nope: unknown kind of receiver `nope`; known: ",
         ),
         (
             "leader_receiver_creator: {receiver: {dummy: {leader_elector: memory_leader_elector}}}",

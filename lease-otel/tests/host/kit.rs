@@ -85,6 +85,8 @@ pub enum Does {
     Ends(Arc<AtomicU32>),
     /// It panics so many times, and waits then.
     Panics(Arc<AtomicU32>),
+    /// It neither starts nor says that it does not.
+    Hangs,
     /// It does not start so many times.
     Fails(Arc<AtomicU32>),
 }
@@ -118,6 +120,9 @@ impl Receiver for TestReceiver {
         {
             self.journal.note(format!("{} fails", self.name));
             return Err("the port is in use".into());
+        }
+        if matches!(self.does, Does::Hangs) {
+            std::future::pending::<()>().await;
         }
         self.journal.note(format!("{} starts", self.name));
         let gone = NoteOnDrop { journal: self.journal.clone(), line: format!("{} is gone", self.name) };

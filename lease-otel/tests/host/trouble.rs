@@ -45,6 +45,26 @@ async fn an_elector_steps_down_when_a_receiver_does_not_start_and_others_go_on()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_start_that_never_ends_is_no_start() {
+    let elector = Arc::new(ScriptedElector::new());
+    let kit = Kit::new()
+        .elector("elector", &elector)
+        .exporter("exporter", false)
+        .receiver("hangs", Some("elector"), Does::Hangs)
+        .receiver("after", Some("elector"), Does::Waits);
+    let journal = kit.journal.clone();
+    let telemetry = Arc::new(Telemetry::new());
+    let _host = Host::start(kit.collector, Arc::clone(&telemetry)).await.expect("it starts");
+    let given_up = async {
+        elector.lead().await;
+        elector.step_down().await;
+    };
+    tokio::time::timeout(Duration::from_mins(1), given_up).await.expect("it is not waited for");
+    assert_eq!(journal.count("after starts"), 0, "{:#?}", journal.lines());
+    assert!(telemetry.text().contains("lease_step_downs_total{component=\"hangs\"} 1"), "{}", telemetry.text());
+}
+
+#[tokio::test(start_paused = true)]
 async fn work_that_ends_or_panics_is_started_again_after_a_pause_that_grows() {
     for does in [Does::Ends(times(3)), Does::Panics(times(3))] {
         let elector = Arc::new(ScriptedElector::new());

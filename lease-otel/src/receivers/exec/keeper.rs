@@ -12,7 +12,6 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Spec;
@@ -59,9 +58,11 @@ pub(super) async fn launch(spec: &Spec, scope: &Scope) -> Result<Kept, StartErro
         .map_err(|error| format!("the keeper of the command does not start: {error}"))?;
     let output = logs.map(|logs| Output::begin(&mut child, logs, scope));
     let term = Term::new(scope.leadership.clone());
-    let mut run = Run { child, write, reports: BufReader::new(read).lines(), term, stop_timeout: spec.stop_timeout };
+    let reports = BufReader::new(read).lines();
+    let mut run = Run { child, write, unsent: Vec::new(), reports, term, stop_timeout: spec.stop_timeout };
     let hold = run.term.hold();
-    run.order(hold).await;
+    run.term.held = run.term.kill_at;
+    run.order(hold);
     // From here on it is its own, so that whatever is dropped the leadership outlives the command.
     let (wanted, unwanted) = oneshot::channel();
     let (running, started) = oneshot::channel();
@@ -100,6 +101,8 @@ fn held(scope: &Scope) -> Vec<(&'static str, String)> {
 struct Run {
     child: Child,
     write: OwnedWriteHalf,
+    /// Orders for which the socket had no room yet. None is left out, and none is sent in part.
+    unsent: Vec<u8>,
     reports: Lines<BufReader<OwnedReadHalf>>,
     term: Term,
     stop_timeout: Duration,
@@ -116,35 +119,51 @@ impl Run {
     ) -> Ended {
         let mut running = Some(running);
         let lost = self.term.ended.clone();
-        let (mut draining, mut over, mut killing) = (false, false, false);
+        let (mut draining, mut over, mut killing, mut stuck) = (false, false, false, false);
         let ended = loop {
+            let patience = SystemClock.instant().until_both(self.term.held).saturating_add(STUCK);
             tokio::select! {
                 biased;
                 _ = &mut unwanted, if !killing => {
                     killing = true;
+                    self.term.held = self.term.held.earliest(SystemClock.instant());
+                    self.unsent.clear();
                     // The end of the socket is the order to kill.
                     let _ = self.write.shutdown().await;
                 }
                 () = lost.cancelled(), if !over && !killing => {
                     over = true;
                     let kill_at = self.term.kill_at.earliest(SystemClock.instant() + self.stop_timeout);
-                    self.order(Order::Over { kill_at }).await;
+                    (self.term.kill_at, self.term.held) = (kill_at, kill_at);
+                    self.order(Order::Over { kill_at });
                 }
                 () = stop.cancelled(), if !draining && !over && !killing => {
                     draining = true;
-                    self.order(Order::Drain).await;
+                    self.order(Order::Drain);
                 }
                 () = self.term.renewed(), if !over && !killing => {
                     let hold = self.term.hold();
-                    self.order(hold).await;
+                    self.order(hold);
                 }
                 line = self.reports.next_line() => match line.ok().flatten().map(|line| line.parse()) {
                     Some(Ok(Report::Running(pid))) => tell(&mut running, Ok(pid)),
                     Some(Ok(Report::NotRun(why))) => tell(&mut running, Err(why)),
+                    Some(Ok(Report::Held(kill_at))) if !over && !killing => self.term.held = kill_at,
                     Some(Ok(Report::Gone(ended))) => break Some(ended),
-                    Some(Err(_)) => {}
+                    Some(Ok(Report::Held(_)) | Err(_)) => {}
                     None => break None,
                 },
+                sent = self.write.write(&self.unsent), if !self.unsent.is_empty() => match sent {
+                    Ok(count) => drop(self.unsent.drain(..count)),
+                    // It is gone, which is heard where it reports.
+                    Err(_) => self.unsent.clear(),
+                },
+                () = tokio::time::sleep(patience) => {
+                    tracing::error!("the keeper of a command does not answer, and is killed");
+                    stuck = true;
+                    let _ = self.child.start_kill();
+                    break None;
+                }
             }
         };
         let _ = self.child.wait().await;
@@ -156,15 +175,13 @@ impl Run {
         let left = SystemClock.instant().until_both(self.term.kill_at);
         if self.term.leadership.is_some() {
             tracing::error!(wait = ?left, "the keeper of a command was killed; its deadline is waited for");
-            tokio::time::sleep(left).await;
+            tokio::time::sleep(if stuck { left.max(KILL_TAKES) } else { left }).await;
         }
         Ended::Unseen
     }
 
-    /// A keeper that takes no orders is stuck or gone, and is noticed otherwise; what it guards ends by the last hold.
-    async fn order(&mut self, order: Order) {
-        let line = format!("{order}\n");
-        let _ = timeout(ORDER_MAX, self.write.write_all(line.as_bytes())).await;
+    fn order(&mut self, order: Order) {
+        self.unsent.extend_from_slice(format!("{order}\n").as_bytes());
     }
 }
 
@@ -182,6 +199,8 @@ struct Term {
     renewals: Option<watch::Receiver<u64>>,
     /// When nothing of the command is left, as the keeper was told last.
     kill_at: Instant,
+    /// The same as the keeper has answered last: its guardian has killed everything by then if the keeper is stuck.
+    held: Instant,
 }
 
 impl Term {
@@ -189,7 +208,7 @@ impl Term {
         let ended = leadership.as_ref().map(Leadership::ended).unwrap_or_default();
         // Subscribed before the hold is read, so that no renewal falls between.
         let renewals = leadership.as_ref().map(Leadership::renewals);
-        Self { leadership, ended, renewals, kill_at: FOR_EVER }
+        Self { leadership, ended, renewals, kill_at: FOR_EVER, held: FOR_EVER }
     }
 
     /// The hold as of now.
@@ -220,5 +239,5 @@ impl Term {
 const FOR_EVER: Instant = Instant::from_nanos(u64::MAX, u64::MAX);
 /// What it takes to kill a tree of processes on a busy machine, with a wide margin.
 const KILL_TAKES: Duration = Duration::from_millis(250);
-/// An order is a few bytes into an empty socket.
-const ORDER_MAX: Duration = Duration::from_millis(100);
+/// How long after the end of everything a keeper may take to say so. One that has not said it is stuck.
+const STUCK: Duration = Duration::from_secs(1);

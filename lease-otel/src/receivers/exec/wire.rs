@@ -31,6 +31,8 @@ pub enum Report {
     Running(i32),
     /// The command does not run, and why.
     NotRun(String),
+    /// A later hold has arrived, whose last instant this is. So the collector knows that the keeper is not stuck.
+    Held(Instant),
     /// Nothing of the command is left. The last report. How the command itself ended, where that is known.
     Gone(Ended),
 }
@@ -96,6 +98,10 @@ impl fmt::Display for Report {
         match self {
             Self::Running(pid) => write!(f, "running {pid}"),
             Self::NotRun(why) => write!(f, "not-run {}", why.replace('\n', " ")),
+            Self::Held(kill_at) => {
+                write!(f, "held ")?;
+                instant(f, *kill_at)
+            }
             Self::Gone(Ended::Code(code)) => write!(f, "gone code {code}"),
             Self::Gone(Ended::Signal(number)) => write!(f, "gone signal {number}"),
             Self::Gone(Ended::Unseen) => write!(f, "gone unseen"),
@@ -111,6 +117,10 @@ impl FromStr for Report {
         match (name, rest.split_once(' ')) {
             ("running", None) => rest.parse().map(Self::Running).map_err(|_| Garbled),
             ("not-run", _) => Ok(Self::NotRun(rest.to_owned())),
+            ("held", Some((boottime, raw))) => match (boottime.parse(), raw.parse()) {
+                (Ok(boottime), Ok(raw)) => Ok(Self::Held(Instant::from_nanos(boottime, raw))),
+                _ => Err(Garbled),
+            },
             ("gone", Some(("code", code))) => {
                 code.parse().map(|code| Self::Gone(Ended::Code(code))).map_err(|_| Garbled)
             }
@@ -146,6 +156,7 @@ mod tests {
         for report in [
             Report::Running(7),
             Report::NotRun("no such file: x".to_owned()),
+            Report::Held(b),
             Report::Gone(Ended::Code(255)),
             Report::Gone(Ended::Signal(9)),
             Report::Gone(Ended::Unseen),
@@ -159,7 +170,9 @@ mod tests {
         for line in ["", "hold", "hold 1 2 3", "hold 1 2 3 -4", "drain 1", "over 1", "over 1 2 3"] {
             assert_eq!(line.parse::<Order>(), Err(Garbled), "{line}");
         }
-        for line in ["", "gone", "gone code 256", "gone unseen 1", "running", "running x", "running 1 2"] {
+        for line in
+            ["", "gone", "gone code 256", "gone unseen 1", "running", "running x", "running 1 2", "held 1", "held 1 x"]
+        {
             assert_eq!(line.parse::<Report>(), Err(Garbled), "{line}");
         }
     }

@@ -53,7 +53,7 @@ impl Report {
 
 impl Config {
     /// Reads all keys but that of the elector.
-    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn of(fields: &mut Fields<'_>) -> Self {
         let access = kubernetes::access(fields);
         let interval = interval(fields, Duration::from_secs(10));
         let mut report = Report::default();
@@ -104,7 +104,7 @@ mod tests {
     use crate::receivers::testing::section;
 
     fn read(text: &serde_json::Value) -> (Config, crate::config::Problems) {
-        section(text, Config::read)
+        section(text, Config::of)
     }
 
     #[test]
@@ -149,7 +149,6 @@ mod tests {
     fn what_the_reference_knows_is_accepted_with_a_warning_each() {
         let (_, problems) = read(&json!({
             "metadata_exporters": ["signalfx"], "metadata_collection_interval": "5m", "distribution": "openshift",
-            "context": "x",
             "metrics": {"openshift.clusterquota.limit": {"enabled": true}},
             "resource_attributes": {"container.id": {"metrics_include": []}},
         }));
@@ -157,7 +156,6 @@ mod tests {
         let mut paths: Vec<&str> = problems.warnings.iter().map(|warning| warning.path.as_str()).collect();
         paths.sort_unstable();
         let expected = [
-            "x.context",
             "x.distribution",
             "x.metadata_collection_interval",
             "x.metadata_exporters",
@@ -165,6 +163,18 @@ mod tests {
             "x.resource_attributes.container.id.metrics_include",
         ];
         assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn a_context_needs_a_kubeconfig() {
+        let (_, problems) = read(&json!({"context": "prod"}));
+        let errors: Vec<String> =
+            problems.errors.iter().map(|error| format!("{}: {}", error.path, error.message)).collect();
+        assert!(
+            errors.len() == 1 && errors[0].starts_with("x.context: ") && errors[0].contains("kubeConfig"),
+            "{errors:?}"
+        );
+        assert!(read(&json!({"context": ""})).1.errors.is_empty(), "none is named");
     }
 
     #[test]

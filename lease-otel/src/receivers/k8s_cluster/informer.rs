@@ -18,6 +18,7 @@ use super::kinds::{
     ReplicationController, ResourceQuota, StatefulSet,
 };
 use super::objects::Told;
+use crate::receivers::kubernetes::places;
 use crate::receivers::kubernetes::trouble::{Target, Trouble};
 
 /// The objects of one kind, in one namespace or all of them.
@@ -89,20 +90,15 @@ impl Informer {
             + Send
             + 'static,
     {
-        let everywhere = namespaces.is_empty().then_some(None);
-        for namespace in everywhere.into_iter().chain(namespaces.iter().map(Some)) {
-            let api: Api<K> = match namespace {
+        for namespace in places(namespaces) {
+            let api: Api<K> = match &namespace {
                 None => Api::all_with(client.clone(), &()),
                 Some(namespace) => Api::namespaced_with(client.clone(), namespace, &()),
             };
             let number = self.shelves.len();
             self.changes.push(changes(api).map(move |change| (number, change)).boxed());
             self.shelves.push(Shelf {
-                target: Target {
-                    group: K::group(&()).into_owned(),
-                    resource: K::plural(&()).into_owned(),
-                    namespace: namespace.cloned(),
-                },
+                target: Target { group: K::group(&()).into_owned(), resource: K::plural(&()).into_owned(), namespace },
                 objects: HashMap::new(),
                 arriving: None,
                 state: State::Begun,

@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testbed::Cluster;
 
-use super::Configured;
 use super::config::Config;
 use crate::data::Signal;
+use crate::receivers::kubernetes::Configured;
 use crate::receivers::live::{Running, client, deployment, metrics_of, pod};
 use crate::receivers::testing::section;
 
 async fn start(cluster: &Cluster, user: &str, config: &Value) -> Running {
-    let mut config = section(config, Config::read).0;
-    config.interval = Duration::from_millis(100);
+    let mut configured = section(config, Configured::<Config>::read).0;
+    configured.reader.interval = Duration::from_millis(100);
     let client = client(cluster, user);
-    Running::start(Signal::Metrics, async move |scope| Configured { config, elector: None }.work(&client, scope)).await
+    Running::start(Signal::Metrics, async move |scope| configured.work(client, scope)).await
 }
 
 /// Waits until the pods in the cluster tell this.

@@ -16,7 +16,7 @@ const OBJECTS: &str = include_str!("../../../testdata/k8s_cluster/objects.json")
 
 /// What is made of the objects with this section.
 fn told(config: &Value) -> Value {
-    let (config, problems) = section(config, Config::read);
+    let (config, problems) = section(config, Config::of);
     assert!(problems.errors.is_empty(), "{problems:?}");
     let mut emission = Emission { report: &config.report, started: 1, now: 1, resources: Vec::new() };
     for object in serde_json::from_str::<Vec<Value>>(OBJECTS).unwrap() {

@@ -48,7 +48,7 @@ fn one(resources: &[ResourceMetrics], name: &str) -> f64 {
 }
 
 fn report(config: &Value) -> Report {
-    section(config, Config::read).0.report
+    section(config, Config::of).0.report
 }
 
 fn pod(status: &Value) -> Value {

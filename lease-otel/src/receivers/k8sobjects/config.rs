@@ -7,11 +7,12 @@ use lease_k8s::Access;
 use crate::config::{Fields, Value};
 use crate::receivers::kubernetes::access;
 use crate::receivers::kubernetes::follow::Begin;
+use crate::receivers::kubernetes::keys::long_enough;
 use crate::receivers::kubernetes::rest::Selectors;
 
 /// What is read, and what becomes of resources that the server does not have.
 #[derive(Clone, Debug)]
-pub(super) struct Config {
+pub(in crate::receivers) struct Config {
     pub(super) access: Access,
     pub(super) objects: Vec<Object>,
     pub(super) error_mode: ErrorMode,
@@ -20,7 +21,7 @@ pub(super) struct Config {
 /// What becomes of a resource that the server does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ErrorMode {
-    /// The receiver does not start.
+    /// The receiver fails.
     Propagate,
     /// It is said, and the others are read.
     Ignore,
@@ -33,8 +34,8 @@ pub(super) enum ErrorMode {
 pub(super) struct Object {
     /// Its name in the plural.
     pub(super) name: String,
-    /// Empty for the group that the server names first.
-    pub(super) group: String,
+    /// None for that which the server names first.
+    pub(super) group: Option<String>,
     /// Empty for all of them.
     pub(super) namespaces: Vec<String>,
     pub(super) selectors: Selectors,
@@ -55,7 +56,7 @@ const TYPES: [&str; 5] = ["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"];
 
 impl Config {
     /// Reads all keys but that of the elector.
-    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn of(fields: &mut Fields<'_>) -> Self {
         let modes = [("propagate", ErrorMode::Propagate), ("ignore", ErrorMode::Ignore), ("silent", ErrorMode::Silent)];
         let error_mode = fields.word("error_mode", &modes).unwrap_or(ErrorMode::Propagate);
         let with_all = fields.truth("include_initial_state").unwrap_or(false);
@@ -88,14 +89,12 @@ impl Object {
         }
         let text =
             |fields: &mut Fields<'_>, key| fields.text(key).map(|found| found.value).filter(|text| !text.is_empty());
-        let group = text(fields, "group").unwrap_or_default();
+        let group = text(fields, "group");
         let selectors = Selectors { labels: text(fields, "label_selector"), fields: text(fields, "field_selector") };
         let version = text(fields, "resource_version").filter(|version| version != "0");
         let namespaces = fields.texts("namespaces").unwrap_or_default().into_iter().map(|found| found.value).collect();
         let interval = fields.duration("interval").map(|found| found.value).filter(|interval| !interval.is_zero());
-        if interval.is_some_and(|interval| interval < INTERVAL_MIN) {
-            fields.error("interval", "must be at least 100ms");
-        }
+        let interval = interval.map_or(INTERVAL, |interval| long_enough(fields, "interval", interval));
         let excluded = excluded(fields);
         fields.accepted(&["exclude_namespaces"]);
         let is_watch = fields.word("mode", &[("pull", false), ("watch", true)]).unwrap_or(false);
@@ -116,7 +115,7 @@ impl Object {
                     "`include_initial_state` of the receiver needs `mode: watch` for all of its objects",
                 );
             }
-            Mode::Pull { interval: interval.unwrap_or(INTERVAL), version }
+            Mode::Pull { interval, version }
         };
         Some(Self { name: name?, group, namespaces, selectors, mode })
     }
@@ -136,7 +135,6 @@ fn excluded(fields: &mut Fields<'_>) -> Vec<&'static str> {
 }
 
 const INTERVAL: Duration = Duration::from_hours(1);
-const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -154,7 +152,7 @@ mod tests {
                     "exclude_watch_type": ["DELETED"], "resource_version": "12"},
                 {"name": "widgets"},
             ]}),
-            Config::read,
+            Config::of,
         );
         assert!(problems.errors.is_empty() && problems.warnings.is_empty(), "{problems:?}");
         assert_eq!(config.error_mode, ErrorMode::Ignore);
@@ -162,14 +160,14 @@ mod tests {
         assert_eq!(pods.selectors.labels.as_deref(), Some("tier in (a,b)"));
         assert_eq!(pods.selectors.fields.as_deref(), Some("status.phase=Running"));
         assert_eq!(pods.mode, Mode::Pull { interval: Duration::from_mins(15), version: None });
-        assert_eq!((events.group.as_str(), events.namespaces), ("events.k8s.io", vec!["default".to_owned()]));
+        assert_eq!((events.group.as_deref(), events.namespaces), (Some("events.k8s.io"), vec!["default".to_owned()]));
         assert_eq!(events.mode, Mode::Watch { begin: Begin::After("12".to_owned()), excluded: vec!["DELETED"] });
         assert_eq!(widgets.mode, Mode::Pull { interval: Duration::from_hours(1), version: None });
     }
 
     #[test]
     fn where_a_watch_begins_follows_from_the_keys() {
-        let begin = |section_: serde_json::Value| match section(&section_, Config::read).0.objects.remove(0).mode {
+        let begin = |section_: serde_json::Value| match section(&section_, Config::of).0.objects.remove(0).mode {
             Mode::Watch { begin, .. } => begin,
             pull @ Mode::Pull { .. } => panic!("{pull:?}"),
         };
@@ -186,7 +184,7 @@ mod tests {
                 {"mode": "watch"}, {"name": "pods", "mode": "poll"}, {"name": "a", "exclude_watch_type": ["ADDED"]},
                 {"name": "b", "mode": "watch", "exclude_watch_type": ["GONE"], "selector": "x"},
             ]}),
-            Config::read,
+            Config::of,
         );
         let mut errors: Vec<&str> = problems.errors.iter().map(|error| error.path.as_str()).collect();
         errors.sort_unstable();
@@ -202,6 +200,6 @@ mod tests {
         ];
         assert_eq!(errors, expected, "{problems:?}");
         assert_eq!(problems.warnings[0].path, "x.storage");
-        assert_eq!(section(&json!({}), Config::read).1.errors[0].path, "x.objects");
+        assert_eq!(section(&json!({}), Config::of).1.errors[0].path, "x.objects");
     }
 }

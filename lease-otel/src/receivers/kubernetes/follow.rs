@@ -13,7 +13,9 @@ use serde_json::Value as Json;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::rest::{Page, Resource, Selectors, WATCH_SECONDS};
+use super::seen::Seen;
 use super::trouble::Trouble;
+use crate::config::ComponentId;
 
 /// Where to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub(crate) struct Follow {
     client: Client,
     resource: Resource,
     selectors: Selectors,
-    receiver: &'static str,
+    receiver: ComponentId,
     phase: Phase,
     /// The version of the last change that was told; none before the first list.
     version: Option<String>,
@@ -57,6 +59,8 @@ enum Phase {
     List {
         pages: BoxStream<'static, Result<Page<Json>, kube::Error>>,
         after: After,
+        /// What it has told, also before it was begun again.
+        seen: Seen,
     },
     Watch,
     Stream {
@@ -77,7 +81,7 @@ enum After {
 impl Follow {
     /// Nothing is sent before the first change is asked for.
     pub(crate) fn new(
-        receiver: &'static str,
+        receiver: ComponentId,
         client: Client,
         resource: Resource,
         selectors: Selectors,
@@ -101,9 +105,14 @@ impl Follow {
     #[cfg(test)]
     pub(crate) fn expired(mut self) -> Self {
         if let Phase::Begin(Begin::After(version)) = &self.phase {
-            self.phase = self.listing(number(Some(version)).map_or(After::Nothing, After::Version));
+            self.phase = self.listing(number(Some(version)).map_or(After::Nothing, After::Version), Seen::default());
         }
         self
+    }
+
+    /// The name in the plural of what is followed.
+    pub(crate) fn plural(&self) -> &str {
+        &self.resource.plural
     }
 
     /// The changes. The stream never ends.
@@ -140,7 +149,7 @@ impl Follow {
                 self.version = Some(version);
                 self.phase = Phase::Watch;
             }
-            Begin::All => self.phase = self.listing(After::Everything),
+            Begin::All => self.phase = self.listing(After::Everything, Seen::default()),
             Begin::Now => {
                 // The first page tells the version of all of them.
                 let mut pages = self.resource.pages::<Json>(&self.client, &self.selectors, None);
@@ -154,13 +163,12 @@ impl Follow {
         Ok(())
     }
 
-    fn listing(&self, after: After) -> Phase {
-        Phase::List { pages: self.resource.pages(&self.client, &self.selectors, None), after }
+    fn listing(&self, after: After, seen: Seen) -> Phase {
+        Phase::List { pages: self.resource.pages(&self.client, &self.selectors, None), after, seen }
     }
 
     async fn list(&mut self) -> Result<(), Trouble> {
-        let Phase::List { pages, after } = &mut self.phase else { return Ok(()) };
-        let after = *after;
+        let Phase::List { pages, after, seen } = &mut self.phase else { return Ok(()) };
         let Some(page) = pages.next().await else {
             self.phase = Phase::Watch;
             return Ok(());
@@ -171,15 +179,13 @@ impl Follow {
         let is_told = |object: &Json| match after {
             After::Nothing => false,
             After::Everything => true,
-            After::Version(last) => number(version_of(object)).is_some_and(|version| version > last),
+            After::Version(last) => number(version_of(object)).is_some_and(|version| version > *last),
         };
-        let (version, kind) = (page.api_version, page.kind);
-        let added = page
-            .items
-            .into_iter()
-            .filter(is_told)
-            .map(|object| Change { kind: "ADDED", object: typed(object, &version, &kind) });
-        self.told.extend(added);
+        for object in page.items.into_iter().filter(is_told) {
+            if let Some(kind) = seen.change(&object) {
+                self.told.push_back(Change { kind, object: typed(object, &page.api_version, &page.kind) });
+            }
+        }
         Ok(())
     }
 
@@ -188,7 +194,7 @@ impl Follow {
         let started = self.resource.watch(&self.client, &self.selectors, &version).await;
         let events = started.map_err(|error| Trouble::of(&error, "watch"))?;
         if self.said.take().is_some() {
-            tracing::info!(receiver = self.receiver, "{} can be read now", self.resource.target());
+            tracing::info!(receiver = %self.receiver, "{} can be read now", self.resource.target());
         }
         self.phase = Phase::Stream { events, since: Instant::now(), told: false };
         Ok(())
@@ -228,25 +234,22 @@ impl Follow {
         Ok(())
     }
 
+    /// Goes on after a pause: a server that refuses at once is not to be asked a thousand times a second.
     async fn recover(&mut self, trouble: Trouble) {
-        if trouble == Trouble::Expired {
-            // What changed in between is told from a list, by the versions. A version that a configuration asked to begin
-            // with says nothing of what was told, so that all of it would be told.
-            let after = match (&self.phase, number(self.version.as_deref())) {
-                (Phase::List { after, .. }, _) => *after,
-                (_, Some(last)) if self.is_known => After::Version(last),
-                _ => After::Nothing,
-            };
-            self.phase = self.listing(after);
-            return;
-        }
-        if self.said.as_ref() != Some(&trouble) {
-            tracing::warn!(receiver = self.receiver, "{}", trouble.about(&self.resource.target()));
+        let has_expired = trouble == Trouble::Expired;
+        if !has_expired && self.said.as_ref() != Some(&trouble) {
+            tracing::warn!(receiver = %self.receiver, "{}", trouble.about(&self.resource.target()));
             self.said = Some(trouble);
         }
         self.phase = match std::mem::replace(&mut self.phase, Phase::Watch) {
+            Phase::List { after, seen, .. } => self.listing(after, seen),
+            // What changed in between is told from a list, by the versions. A version that a configuration asked to begin
+            // with says nothing of what was told, so that all of it would be told.
+            _ if has_expired => {
+                let last = number(self.version.as_deref()).filter(|_| self.is_known);
+                self.listing(last.map_or(After::Nothing, After::Version), Seen::default())
+            }
             Phase::Begin(begin) => Phase::Begin(begin),
-            Phase::List { after, .. } => self.listing(after),
             Phase::Watch | Phase::Stream { .. } => Phase::Watch,
         };
         sleep(self.backoff.next().unwrap_or(PAUSE_MAX)).await;
@@ -278,3 +281,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 /// A watch that ends before this and has told nothing was refused, in fact.
 const SHORT: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

@@ -6,11 +6,17 @@ use crate::config::Fields;
 
 /// Reads `collection_interval`.
 pub(crate) fn interval(fields: &mut Fields<'_>, default: Duration) -> Duration {
-    let Some(found) = fields.duration("collection_interval") else { return default };
-    if found.value < INTERVAL_MIN {
-        fields.error("collection_interval", "must be at least 100ms");
+    fields
+        .duration("collection_interval")
+        .map_or(default, |found| long_enough(fields, "collection_interval", found.value))
+}
+
+/// Notes an interval that is too short.
+pub(crate) fn long_enough(fields: &mut Fields<'_>, key: &str, interval: Duration) -> Duration {
+    if interval < INTERVAL_MIN {
+        fields.error(key, "must be at least 100ms");
     }
-    found.value
+    interval
 }
 
 /// A section of things that can be turned on and off: `NAME: {enabled: true}`.

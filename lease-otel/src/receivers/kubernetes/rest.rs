@@ -1,7 +1,5 @@
 //! Reads of resources that are known only by name: lists by the page, watches from a version on.
 
-use std::collections::BTreeMap;
-
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use kube::Client;
@@ -55,13 +53,6 @@ pub(crate) struct PageMeta {
     pub(crate) version: String,
     #[serde(default, rename = "continue")]
     next: String,
-}
-
-/// The groups, kinds and names that a server has (`APIGroupList`, `APIResourceList`).
-#[derive(Debug, Deserialize)]
-pub(crate) struct ServedResource {
-    /// The name in the plural.
-    pub(crate) name: String,
 }
 
 impl Resource {
@@ -128,39 +119,6 @@ impl Resource {
         let request = self.request().watch(&params, version).map_err(kube::Error::BuildRequest)?;
         Ok(client.request_events::<T>(request).await?.boxed())
     }
-}
-
-/// The resources of the server by name, in the order in which the server prefers their groups and versions; each with the
-/// group and version of it.
-pub(crate) async fn served(client: &Client) -> Result<BTreeMap<String, Vec<(String, String)>>, kube::Error> {
-    #[derive(Deserialize)]
-    struct Resources {
-        resources: Vec<ServedResource>,
-    }
-    let mut served: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-    let mut versions = vec![(String::new(), "v1".to_owned())];
-    for group in client.list_api_groups().await?.groups {
-        let preferred = group.preferred_version.map(|preferred| preferred.version);
-        let all = group.versions.into_iter().map(|each| each.version);
-        // Those that are not preferred come after: a resource may be in one of them only.
-        let mut all: Vec<String> = preferred.into_iter().chain(all).collect();
-        let mut seen = std::collections::HashSet::new();
-        all.retain(|version| seen.insert(version.clone()));
-        versions.extend(all.into_iter().map(|version| (group.name.clone(), version)));
-    }
-    for (group, version) in versions {
-        let path = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
-        let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
-        // A group whose own server is away must not hide the others.
-        let Ok(Resources { resources }) = client.request::<Resources>(request).await else { continue };
-        for ServedResource { name } in resources {
-            let known = served.entry(name).or_default();
-            if !known.iter().any(|(other, _)| *other == group) {
-                known.push((group.clone(), version.clone()));
-            }
-        }
-    }
-    Ok(served)
 }
 
 /// Objects of which whole ones are read may be large.

@@ -71,7 +71,7 @@ impl Trouble {
                 let role = if target.namespace.is_some() { "Role" } else { "ClusterRole" };
                 format!(
                     "the server does not let us {verb} {target}; it needs this rule in a {role}: {{apiGroups: [{:?}], \
-                     resources: [{}], verbs: [get, list, watch]}}",
+                     resources: [{}], verbs: [list, watch]}}",
                     target.group, target.resource
                 )
             }
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(
             Trouble::of_code(403, "", "list").about(&target),
             "the server does not let us list deployments.apps; it needs this rule in a ClusterRole: \
-             {apiGroups: [\"apps\"], resources: [deployments], verbs: [get, list, watch]}"
+             {apiGroups: [\"apps\"], resources: [deployments], verbs: [list, watch]}"
         );
         let target = Target { group: String::new(), resource: "pods".to_owned(), namespace: Some("shop".to_owned()) };
         let said = Trouble::of_code(403, "", "watch").about(&target);

@@ -138,7 +138,8 @@ fn a_creator_has_one_receiver() {
         ("{dummy: , k8s_cluster: }", format!("4:25: {at}.k8s_cluster: one receiver is expected")),
         ("{}", format!("{at}: a receiver is missing")),
         ("", "a receiver is missing".to_owned()),
-        ("{dumy: }", format!("{at}.dumy: ")),
+        ("{dumy: }", format!("4:16: {at}.dumy: unknown kind of receiver `dumy`; did you mean `dummy`?")),
+        ("{k8s_events: }", "`leader_receiver_creator` carries logs, and no metrics".to_owned()),
         ("{dummy: {intervall: 1s}}", format!("{at}.dummy.intervall: unknown key; did you mean `interval`?")),
     ] {
         let errors = errors(&[&creator(receiver)]);
