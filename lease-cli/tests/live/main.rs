@@ -1,5 +1,6 @@
 //! `lease run` with real processes on a real API server: whatever is killed or stopped, no two act at once.
 
+mod agents;
 mod collectors;
 mod deploy;
 mod exits;
@@ -8,6 +9,7 @@ mod mixed;
 mod records;
 mod rights;
 mod servers;
+mod singleton;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -57,6 +59,11 @@ const TESTS: &[(&str, fn())] = tests![
     faults::a_deleted_lease_ends_the_term_and_nobody_acts_too_early,
     faults::an_overwritten_holder_ends_the_term,
     faults::two_of_one_exact_identity_never_act_at_once,
+    singleton::a_leader_that_was_stopped_sends_nothing_when_it_wakes,
+    singleton::a_leader_whose_lease_is_deleted_sends_nothing_more,
+    singleton::a_leader_whose_lease_is_deleted_by_the_program_sends_nothing_more,
+    singleton::a_leader_that_is_killed_is_followed_by_one,
+    singleton::a_leader_that_is_asked_to_end_leaves_no_gap,
     collectors::a_collector_that_is_killed_is_taken_over_and_its_command_dies,
     collectors::a_collector_that_was_stopped_sends_nothing_when_it_wakes,
     collectors::a_collector_whose_lease_is_taken_sends_nothing_more,
