@@ -26,6 +26,8 @@ pub(crate) struct Agents<'f> {
     pub(crate) fleet: &'f Fleet<'f>,
     sink: Sink,
     dir: TempDir,
+    /// The leases of the receivers, by the electors of the configuration.
+    leases: [(&'static str, String); 2],
 }
 
 /// One replica.
@@ -76,7 +78,12 @@ impl<'f> Agents<'f> {
             },
         });
         fs::write(dir.path().join("agent.yaml"), config.to_string()).expect("it can be written");
-        Self { fleet, sink, dir }
+        let lease = |receiver: &str| {
+            let elector = receivers[receiver]["k8s_leader_elector"].as_str().expect("each receiver has one");
+            electors[elector]["lease_name"].as_str().expect("an elector has a lease").to_owned()
+        };
+        let leases = [(CLUSTER, lease("k8s_cluster")), (KYMA, lease("kymastats"))];
+        Self { fleet, sink, dir, leases }
     }
 
     /// Starts a replica with the rights of the administrator.
@@ -138,7 +145,7 @@ impl<'f> Agents<'f> {
         assert_eq!(sent::twice(&sent), [""; 0], "sent twice");
         let filed: Vec<Batch> = agents.iter().flat_map(|agent| self.filed(agent.name)).collect();
         assert_eq!(sent::twice(&filed), [""; 0], "written twice");
-        for receiver in [CLUSTER, KYMA] {
+        for (receiver, lease) in &self.leases {
             let terms = self.terms(receiver);
             assert_eq!(terms.len(), count, "terms of {receiver} in {:?}", self.overview());
             for term in &terms {
@@ -146,7 +153,7 @@ impl<'f> Agents<'f> {
             }
             for agent in agents {
                 let own = terms.iter().filter(|term| term.replica == agent.name);
-                for (term, closed_ns) in own.zip(closed(&agent.program)) {
+                for (term, closed_ns) in own.zip(closed(&agent.program, lease)) {
                     assert!(
                         term.last_ns() <= closed_ns,
                         "{}: read at {}, closed at {closed_ns}",
@@ -181,10 +188,10 @@ impl<'f> Agents<'f> {
     }
 }
 
-/// When each term of this replica was closed, by the wall clock of its log: its work had stopped.
-fn closed(program: &Program) -> Vec<u64> {
-    let lines = program.lines();
-    let closed = lines.iter().filter(|line| line.text.contains("the term is closed"));
+/// When each term of this replica on this lease was closed, by the wall clock of its log: its work had stopped.
+fn closed(program: &Program, lease: &str) -> Vec<u64> {
+    let (lines, lease) = (program.lines(), format!("/{lease} "));
+    let closed = lines.iter().filter(|l| l.text.contains("the term is closed") && l.text.contains(&lease));
     let stamp = |text: &str| {
         let stamp: jiff::Timestamp = text.split_whitespace().next()?.parse().ok()?;
         u64::try_from(stamp.as_nanosecond()).ok()

@@ -3,6 +3,7 @@
 mod agents;
 mod collectors;
 mod deploy;
+mod electors;
 mod exits;
 mod faults;
 mod mixed;
@@ -59,6 +60,10 @@ const TESTS: &[(&str, fn())] = tests![
     faults::a_deleted_lease_ends_the_term_and_nobody_acts_too_early,
     faults::an_overwritten_holder_ends_the_term,
     faults::two_of_one_exact_identity_never_act_at_once,
+    electors::terms_that_come_and_go_leave_nothing_behind,
+    electors::a_collector_and_a_stock_candidate_take_over_from_each_other,
+    electors::receivers_are_split_over_two_replicas_by_two_leases,
+    electors::a_server_that_denies_pods_is_told_of_and_the_rest_goes_on,
     singleton::a_leader_that_was_stopped_sends_nothing_when_it_wakes,
     singleton::a_leader_whose_lease_is_deleted_sends_nothing_more,
     singleton::a_leader_whose_lease_is_deleted_by_the_program_sends_nothing_more,
