@@ -155,7 +155,7 @@ fn shown(attributes: &[KeyValue]) -> String {
         Some(Value::StringValue(text)) => text.clone(),
         other => format!("{other:?}"),
     };
-    attributes.iter().map(|pair| format!("{}={} ", pair.key, value(pair))).collect()
+    attributes.iter().fold(String::new(), |text, pair| text + &pair.key + "=" + &value(pair) + " ")
 }
 
 /// The terms of a receiver, in the order in which they began to send.

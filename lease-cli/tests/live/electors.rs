@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use testbed::process::{Program, Signal, wait_until};
 use testbed::{boottime_ns, sent};
 
@@ -175,28 +175,15 @@ pub(crate) fn a_server_that_denies_pods_is_told_of_and_the_rest_goes_on() {
     let Some(cluster) = testbed::cluster() else { return };
     let fleet = Fleet::new(cluster, "no-pods");
     let user = "user-7";
-    let rule = |groups: Value, resources: Value, verbs: Value| json!({"apiGroups": groups, "resources": resources, "verbs": verbs});
-    let own =
-        rule(json!(["coordination.k8s.io"]), json!(["leases"]), json!(["get", "create", "update", "list", "watch"]));
-    cluster.api().grant(&fleet.namespace, user, &json!([own]));
-    let read = json!(["get", "list", "watch"]);
+    let to = |verbs: &[&str], groups: &[&str], resources: &[&str]| json!({"apiGroups": groups, "resources": resources, "verbs": verbs});
+    let elect = to(&["get", "create", "update", "list", "watch"], &["coordination.k8s.io"], &["leases"]);
+    cluster.api().grant(&fleet.namespace, user, &json!([elect]));
     // Everything that the receivers read, but for pods.
-    let core = json!(["nodes", "namespaces", "replicationcontrollers", "resourcequotas"]);
-    let rules = json!([
-        rule(json!([""]), core, read.clone()),
-        rule(json!(["apps", "batch", "autoscaling", "test.example"]), json!(["*"]), read)
-    ]);
-    let api = "rbac.authorization.k8s.io";
-    let named =
-        |kind: &str| json!({"apiVersion": format!("{api}/v1"), "kind": kind, "metadata": {"name": fleet.namespace}});
-    let (mut role, mut binding) = (named("ClusterRole"), named("ClusterRoleBinding"));
-    role["rules"] = rules;
-    binding["roleRef"] = json!({"apiGroup": api, "kind": "ClusterRole", "name": fleet.namespace});
-    binding["subjects"] = json!([{"apiGroup": api, "kind": "User", "name": user}]);
-    cluster.api().apply(&role);
-    cluster.api().apply(&binding);
-    let right = json!({"group": "test.example", "resource": "gadgets", "verb": "list"});
-    assert!(wait_until(SOON, || cluster.api().may(user, &right)), "the server grants what it was given");
+    let read = ["get", "list", "watch"];
+    let core = to(&read, &[""], &["nodes", "namespaces", "replicationcontrollers", "resourcequotas"]);
+    let others = to(&read, &["apps", "batch", "autoscaling", "test.example"], &["*"]);
+    let last = json!({"group": "test.example", "resource": "gadgets", "verb": "list"});
+    fleet.grant_everywhere(user, &json!([core, others]), &last);
 
     let agents = Agents::new(&fleet);
     let agent = agents.start_as("a", user);

@@ -144,9 +144,11 @@ async fn work(name: &'static str, does: Does, gone: NoteOnDrop, scope: Scope) {
     if matches!(does, Does::Ignores) {
         std::future::pending::<()>().await;
     }
-    while matches!(does, Does::Streams) {
-        emit(1).await;
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    if matches!(does, Does::Streams) {
+        loop {
+            emit(1).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
     scope.stop.cancelled().await;
     if let Does::EmitsAtStop(points) = does {
