@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testbed::process::{Signal, cpu_time, resident_bytes, wait_until};
+use testbed::process::{Signal, anonymous_bytes, cpu_time, resident_bytes, wait_until};
 use testbed::{Cluster, boottime_ns};
 
 pub(super) use self::page::section;
@@ -92,20 +92,23 @@ fn sample(rig: &Rig<'_>, event: Event, round: usize) -> Result<(), CompareError>
 fn idle(rig: &Rig<'_>) -> Result<(), CompareError> {
     let pair = Pair::start(rig, "collector-idle")?;
     thread::sleep(WARM_UP);
-    let each = [(&pair.leader, LEADER_CPU, LEADER_MEMORY), (&pair.standby, STANDBY_CPU, STANDBY_MEMORY)];
-    costs(rig, &each)
+    costs(rig, &[(&pair.leader, LEADER), (&pair.standby, STANDBY)])
 }
 
-/// Processor time over the window as a part of a core, and the memory at its end.
-fn costs(rig: &Rig<'_>, of: &[(&Replica, &'static str, &'static str)]) -> Result<(), CompareError> {
+/// What is recorded of a process: processor time in percent of a core; resident memory, and what of it is its own, in MiB.
+type Costs = [&'static str; 3];
+
+/// Processor time over the window, and the memory at its end.
+fn costs(rig: &Rig<'_>, of: &[(&Replica, Costs)]) -> Result<(), CompareError> {
     let used = |replica: &Replica| cpu_time(replica.id()).ok_or_else(|| CompareError::scene("a collector has ended"));
     let before = of.iter().map(|(replica, ..)| used(replica)).collect::<Result<Vec<_>, _>>()?;
     let begun = Instant::now();
     thread::sleep(rig.options.cpu_window);
-    for ((replica, cpu, memory), before) in of.iter().zip(before) {
+    for ((replica, [cpu, memory, own]), before) in of.iter().zip(before) {
         let spent = used(replica)?.saturating_sub(before);
         record(rig, cpu, 100.0 * spent.as_secs_f64() / begun.elapsed().as_secs_f64())?;
         record(rig, memory, mib(resident_bytes(replica.id()).unwrap_or_default()))?;
+        record(rig, own, mib(anonymous_bytes(replica.id()).unwrap_or_default()))?;
     }
     Ok(())
 }
@@ -133,7 +136,7 @@ fn large(rig: &Rig<'_>) -> Result<(), CompareError> {
     }
     let (_replicas, replica) = first(0, "10s")?;
     thread::sleep(WARM_UP);
-    costs(rig, &[(&replica, LARGE_CPU, LARGE_MEMORY)])
+    costs(rig, &[(&replica, LARGE)])
 }
 
 /// Which of some durations that cannot work `lease validate` refuses, with the key that is wrong.
@@ -203,14 +206,10 @@ const LARGE_FIRST: &str = "collector_large_first_s";
 // Batches.
 const TAKEN_BATCHES: &str = "collector_taken_batches";
 const STOP_BATCHES: &str = "collector_stop_batches";
-// Percent of a core.
-const LEADER_CPU: &str = "collector_leader_cpu_percent";
-const STANDBY_CPU: &str = "collector_standby_cpu_percent";
-const LARGE_CPU: &str = "collector_large_cpu_percent";
+const LEADER: Costs = ["collector_leader_cpu_percent", "collector_leader_mib", "collector_leader_own_mib"];
+const STANDBY: Costs = ["collector_standby_cpu_percent", "collector_standby_mib", "collector_standby_own_mib"];
+const LARGE: Costs = ["collector_large_cpu_percent", "collector_large_mib", "collector_large_own_mib"];
 // MiB.
-const LEADER_MEMORY: &str = "collector_leader_mib";
-const STANDBY_MEMORY: &str = "collector_standby_mib";
-const LARGE_MEMORY: &str = "collector_large_mib";
 const BINARY: &str = "collector_binary_mib";
 /// Of all [`BAD`].
 const BAD_FOUND: &str = "collector_bad_durations_found";
