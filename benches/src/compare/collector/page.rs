@@ -159,8 +159,8 @@ right; several pairs are measured at once.
 * **Without data**: from the last batch of the one to the first of the other, by the times in the data.
 * **The lease was given to another holder**: by a patch of `holderIdentity`; from the answer on, what arrives from the term
   that is over. *Noticed* is when the leader says that it has lost.
-* **Processor time, memory**: of the process, over 60 s, beginning 10 s after the scene was right. What of the memory is not a
-  process's own is pages of the program's file, which all processes of it share.
+* **Processor time, memory**: of the process, over 60 s, to 10 ms, beginning 10 s after the scene was right. What of the memory is
+  not a process's own is pages of the program's file, which all processes of it share.
 * **From the win**: from the line in which the collector says that it leads, on a cluster of its own.
 ";
 
