@@ -17,6 +17,7 @@ pub mod judge;
 pub mod otlp;
 pub mod process;
 pub mod require;
+pub mod sent;
 pub mod server;
 
 pub use cluster::{Cluster, cluster, elector, worker};

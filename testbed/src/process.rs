@@ -323,8 +323,17 @@ pub fn cpu_time(id: u32) -> Option<Duration> {
 
 /// The resident memory of a process in bytes.
 pub fn resident_bytes(id: u32) -> Option<u64> {
+    status_bytes(id, "VmRSS:")
+}
+
+/// What of its resident memory is its own, in bytes: not pages of the program and its libraries, which are the file's.
+pub fn anonymous_bytes(id: u32) -> Option<u64> {
+    status_bytes(id, "RssAnon:")
+}
+
+fn status_bytes(id: u32, key: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -381,6 +390,7 @@ mod tests {
         }));
         assert!(begun.elapsed() < Duration::from_secs(20));
         assert!((100_000..10_000_000_000).contains(&resident_bytes(own).unwrap()));
+        assert!((10_000..resident_bytes(own).unwrap()).contains(&anonymous_bytes(own).unwrap()));
         assert_eq!(cpu_time(u32::MAX), None);
     }
 }

@@ -6,6 +6,7 @@
 //! before its event is taken again and counted; one that went wrong after its event is a result.
 
 mod candidate;
+mod collector;
 mod edits;
 mod facts;
 mod fleet;
@@ -114,6 +115,7 @@ pub fn run(options: &Options) -> Result<(), CompareError> {
             Part::Idle => usage::idle(&rig)?,
             Part::Edits => edits::run(&rig)?,
             Part::Simulated => simulated::run(&rig)?,
+            Part::Collector => collector::run(&rig)?,
         }
     }
     print!("{}", report::page(options, &facts::gather(), &rig.record.results()));

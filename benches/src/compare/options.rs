@@ -7,10 +7,12 @@ use std::time::{Duration, SystemTime};
 use super::{CompareError, root};
 
 pub(super) const USAGE: &str = "usage: cargo xtask compare [OPTIONS]
-  --only PARTS   of steps,cpu,idle,graceful,crash,edits,simulated (idle: memory of a leader, requests of a standby)
+  --only PARTS   of steps,cpu,idle,graceful,crash,edits,simulated,collector (idle: memory of a leader, requests of a
+                 standby)
   --samples N    handovers and crashes, each, for each peer [default: 100]
   --tries N      of each edit by hand, for each peer [default: 20]
-  --quick        5 samples, 2 tries and short measurements of use, to see that all is well
+  --rounds N     of each thing that happens to a leading collector [default: 10]
+  --quick        5 samples, 2 tries, 2 rounds and short measurements of use, to see that all is well
   --out DIR      where raw samples and the logs of odd ones go [default: target/compare/SECONDS]";
 
 /// What is measured, how often, and where the results go.
@@ -19,6 +21,8 @@ pub struct Options {
     only: Vec<Part>,
     pub(super) samples: usize,
     pub(super) tries: usize,
+    /// Of each event of the collector.
+    pub(super) rounds: usize,
     /// How many seeds are played, each for hours, by each rule.
     pub(super) seeds: u64,
     /// How long the processor time of renewals is measured.
@@ -42,12 +46,21 @@ pub(super) enum Part {
     Idle,
     Steps,
     Simulated,
+    Collector,
 }
 
 impl Part {
     /// In the order in which they run: those that need a quiet machine most come first.
-    const ALL: [Self; 7] =
-        [Self::Steps, Self::Cpu, Self::Idle, Self::Graceful, Self::Crash, Self::Edits, Self::Simulated];
+    const ALL: [Self; 8] = [
+        Self::Steps,
+        Self::Cpu,
+        Self::Idle,
+        Self::Graceful,
+        Self::Crash,
+        Self::Edits,
+        Self::Collector,
+        Self::Simulated,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -58,6 +71,7 @@ impl Part {
             Self::Idle => "idle",
             Self::Steps => "steps",
             Self::Simulated => "simulated",
+            Self::Collector => "collector",
         }
     }
 }
@@ -79,6 +93,7 @@ impl Options {
             only: Part::ALL.to_vec(),
             samples: 100,
             tries: 20,
+            rounds: 10,
             seeds: 4_000,
             cpu_window: Duration::from_mins(1),
             memory_after: Duration::from_secs(30),
@@ -103,6 +118,7 @@ impl Options {
                 "--only" => options.only = parts(value)?,
                 "--samples" => options.samples = count(value)?,
                 "--tries" => options.tries = count(value)?,
+                "--rounds" => options.rounds = count(value)?,
                 _ => return Err(refused()),
             }
             options.command = format!("{} {argument} {value}", options.command);
@@ -111,7 +127,7 @@ impl Options {
     }
 
     fn be_quick(&mut self) {
-        (self.samples, self.tries, self.seeds) = (5, 2, 200);
+        (self.samples, self.tries, self.rounds, self.seeds) = (5, 2, 2, 200);
         self.cpu_window = Duration::from_secs(15);
         self.memory_after = Duration::from_secs(10);
         self.idle_window = Duration::from_secs(30);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::candidate::Peer;
+use super::collector;
 use super::edits::Edit;
 use super::facts;
 use super::options::{Options, Part};
@@ -45,6 +46,7 @@ pub(super) fn page(options: &Options, facts: &[String], results: &Results) -> St
         + results.edits.iter().map(|sample| sample.retries).sum::<u32>();
     let _ = writeln!(page, "\nScenes that were not right before the event, and were made again: {retries}.");
     page.push_str(DEFINITIONS);
+    page.extend(collector::section(results));
     page
 }
 

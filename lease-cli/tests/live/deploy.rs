@@ -62,15 +62,8 @@ pub(crate) fn a_collector_with_the_least_rights_works() {
     let fleet = Fleet::new(cluster, "least-rights");
     let user = "user-6";
     cluster.api().grant(&fleet.namespace, user, &manifest("rbac.yaml", "Role")["rules"]);
-    let api = "rbac.authorization.k8s.io";
-    let mut role = manifest("rbac.yaml", "ClusterRole");
-    role["metadata"]["name"] = fleet.namespace.as_str().into();
-    cluster.api().apply(&role);
-    cluster.api().apply(&json!({"apiVersion": format!("{api}/v1"), "kind": "ClusterRoleBinding",
-        "metadata": {"name": fleet.namespace}, "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": fleet.namespace},
-        "subjects": [{"apiGroup": api, "kind": "User", "name": user}]}));
     let pods = json!({"resource": "pods", "verb": "watch"});
-    assert!(wait_until(SOON, || cluster.api().may(user, &pods)), "the server grants what it was given");
+    fleet.grant_everywhere(user, &manifest("rbac.yaml", "ClusterRole")["rules"], &pods);
 
     let points: PathBuf = fleet.acts.path().join("points.json");
     let mut replica = collector(&fleet, user, &points);

@@ -1,13 +1,16 @@
 //! `lease run` with real processes on a real API server: whatever is killed or stopped, no two act at once.
 
+mod agents;
 mod collectors;
 mod deploy;
+mod electors;
 mod exits;
 mod faults;
 mod mixed;
 mod records;
 mod rights;
 mod servers;
+mod singleton;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -15,6 +18,7 @@ use std::time::Duration;
 use std::{panic, thread};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use testbed::judge::Judge;
 use testbed::process::{Program, Signal, wait_until};
@@ -43,6 +47,7 @@ macro_rules! tests {
 /// The longest come first, so that none of them is left to run alone at the end.
 const TESTS: &[(&str, fn())] = tests![
     servers::a_short_outage_changes_nothing_and_a_long_one_ends_the_term_in_time,
+    electors::terms_that_come_and_go_leave_nothing_behind,
     mixed::a_fleet_of_both_kinds_takes_turns,
     mixed::each_kind_takes_over_from_the_other,
     records::a_strange_record_is_waited_out_or_taken_as_it_says,
@@ -57,6 +62,14 @@ const TESTS: &[(&str, fn())] = tests![
     faults::a_deleted_lease_ends_the_term_and_nobody_acts_too_early,
     faults::an_overwritten_holder_ends_the_term,
     faults::two_of_one_exact_identity_never_act_at_once,
+    electors::a_collector_and_a_stock_candidate_take_over_from_each_other,
+    electors::receivers_are_split_over_two_replicas_by_two_leases,
+    electors::a_server_that_denies_pods_is_told_of_and_the_rest_goes_on,
+    singleton::a_leader_that_was_stopped_sends_nothing_when_it_wakes,
+    singleton::a_leader_whose_lease_is_deleted_sends_nothing_more,
+    singleton::a_leader_whose_lease_is_deleted_by_the_program_sends_nothing_more,
+    singleton::a_leader_that_is_killed_is_followed_by_one,
+    singleton::a_leader_that_is_asked_to_end_leaves_no_gap,
     collectors::a_collector_that_is_killed_is_taken_over_and_its_command_dies,
     collectors::a_collector_that_was_stopped_sends_nothing_when_it_wakes,
     collectors::a_collector_whose_lease_is_taken_sends_nothing_more,
@@ -154,6 +167,20 @@ impl<'c> Fleet<'c> {
         let vacant = Duration::from_nanos(leading.at_ns - last.at_ns);
         // Not until the next act: what it takes to start a command is the machine's.
         assert!(vacant < Duration::from_secs(1), "{vacant:?} from the last act to the next term");
+    }
+
+    /// Gives a user the rights of a `ClusterRole` with these rules, and waits until the server grants `last`.
+    fn grant_everywhere(&self, user: &str, rules: &Value, last: &Value) {
+        let (api, name) = ("rbac.authorization.k8s.io", self.namespace.as_str());
+        let version = format!("{api}/v1");
+        let about = json!({"name": name});
+        self.cluster
+            .api()
+            .apply(&json!({"apiVersion": version, "kind": "ClusterRole", "metadata": about, "rules": rules}));
+        self.cluster.api().apply(&json!({"apiVersion": version, "kind": "ClusterRoleBinding", "metadata": about,
+            "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": api, "kind": "User", "name": user}]}));
+        assert!(wait_until(SOON, || self.cluster.api().may(user, last)), "the server grants what it was given");
     }
 
     fn judge(&self) -> Judge {

@@ -9,12 +9,12 @@ use testbed::process::{Program, Signal, wait_until};
 use super::{Fleet, LEASE, QUICK, SOON, acting, now_ns};
 
 /// A stock elector that releases when it is asked to end.
-fn peer(fleet: &Fleet<'_>, elector: &Path, identity: &str) -> Program {
+pub(crate) fn peer(fleet: &Fleet<'_>, elector: &Path, identity: &str, durations: &[&str]) -> Program {
     let mut command = Command::new(elector);
     command.arg("--kubeconfig").arg(fleet.cluster.api().kubeconfig("admin"));
     command.arg("--log").arg(fleet.acts.path().join(format!("{identity}.acts")));
     command.args(["--namespace", &fleet.namespace, "--name", LEASE, "--identity", identity, "--release-on-cancel"]);
-    command.args(QUICK);
+    command.args(durations);
     Program::spawn(command).expect("the elector starts")
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn each_kind_takes_over_from_the_other() {
     // Ours releases, theirs takes over.
     let mut ours = fleet.replica("a", &[], &[]);
     fleet.acquit(1);
-    let mut theirs = peer(&fleet, &elector, "x");
+    let mut theirs = peer(&fleet, &elector, "x", &QUICK);
     theirs.wait_for_line(&format!("leader {LEASE} a_"), SOON).expect("it reads our record");
     let moment_ns = now_ns();
     ours.signal(Signal::TERM).expect("it runs");
@@ -43,7 +43,7 @@ pub(crate) fn each_kind_takes_over_from_the_other() {
     theirs.signal(Signal::TERM).expect("it runs");
     assert!(next_holder(&fleet, moment_ns).starts_with("b_"));
     // Ours crashes.
-    let theirs = peer(&fleet, &elector, "y");
+    let theirs = peer(&fleet, &elector, "y", &QUICK);
     theirs.wait_for_line(&format!("leader {LEASE} b_"), SOON).expect("it reads our record");
     let moment_ns = now_ns();
     ours.signal_tree(Signal::KILL);
@@ -66,7 +66,7 @@ pub(crate) fn a_fleet_of_both_kinds_takes_turns() {
     let Some(elector) = testbed::elector() else { return };
     let fleet = Fleet::new(cluster, "mixed-fleet");
     let ours = |round: usize, name: &str| fleet.replica(&format!("{name}{round}"), &[], &[]);
-    let theirs = |round: usize, name: &str| peer(&fleet, &elector, &format!("{name}{round}"));
+    let theirs = |round: usize, name: &str| peer(&fleet, &elector, &format!("{name}{round}"), &QUICK);
     // The name that a replica acts under begins with that of its place.
     let mut replicas = [("a", ours(0, "a")), ("b", ours(0, "b")), ("x", theirs(0, "x")), ("y", theirs(0, "y"))];
     assert!(wait_until(SOON, || !fleet.judge().acts().is_empty()), "nobody leads");

@@ -66,6 +66,26 @@ impl Running {
     }
 }
 
+/// Runs it twelve times, as in as many terms, and sees that they have left no task behind.
+pub(super) async fn leaves_nothing(run: impl AsyncFn() -> Running) {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for _ in 0..12 {
+        let mut running = run().await;
+        running.next().await;
+        assert!(tasks() > before, "it runs");
+        running.stop().await;
+    }
+    // Connections end on tasks of their own, after what has used them.
+    let gone = async {
+        while tasks() > before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let is_gone = timeout(Duration::from_secs(20), gone).await.is_ok();
+    assert!(is_gone, "{before} tasks before, {} after twelve terms", tasks());
+}
+
 /// The texts among some attributes.
 fn texts(attributes: &[KeyValue]) -> Vec<(String, String)> {
     let text = |pair: &KeyValue| match pair.value.clone()?.value? {
@@ -302,6 +322,18 @@ mod logs {
             running.until(|batch| bodies(batch).iter().any(|body| body == "after 7").then(|| bodies(batch))).await;
         assert!(after.iter().all(|body| !body.starts_with("before")), "{after:?}");
         running.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn terms_leave_nothing_running() {
+        let Some(cluster) = testbed::cluster() else { return };
+        let namespace = cluster.namespace("objects-terms");
+        cluster.api().apply(&config_map(&namespace, "a", "x"));
+        let one = |mode: &str| json!({"name": "configmaps", "mode": mode, "namespaces": [namespace], "interval": "1s"});
+        for mode in ["watch", "pull"] {
+            let section = json!({"include_initial_state": mode == "watch", "objects": [one(mode)]});
+            leaves_nothing(async || objects("admin", cluster, &section).await).await;
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

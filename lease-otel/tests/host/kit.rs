@@ -81,6 +81,8 @@ pub enum Does {
     EmitsAtStop(usize),
     /// It does not stop.
     Ignores,
+    /// It hands on a point every 10 ms, and does not stop.
+    Streams,
     /// It ends by itself so many times, and waits then.
     Ends(Arc<AtomicU32>),
     /// It panics so many times, and waits then.
@@ -146,6 +148,12 @@ async fn work(name: &'static str, does: Does, gone: NoteOnDrop, scope: Scope) {
     }
     if matches!(does, Does::Ignores) {
         std::future::pending::<()>().await;
+    }
+    if matches!(does, Does::Streams) {
+        loop {
+            emit(1).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
     scope.stop.cancelled().await;
     if let Does::EmitsAtStop(points) = does {

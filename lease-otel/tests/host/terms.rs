@@ -112,6 +112,35 @@ async fn a_lost_term_leaves_nothing_running_after_100_ms() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_sent_once_the_term_is_lost_however_long_a_receiver_goes_on() {
+    let elector = Arc::new(ScriptedElector::new());
+    let kit = Kit::new()
+        .elector("elector", &elector)
+        .exporter("exporter", false)
+        .receiver("led", Some("elector"), Does::Streams)
+        .receiver("free", None, Does::Emits(7));
+    let journal = kit.journal.clone();
+    let _host = Host::start(kit.collector, Arc::new(Telemetry::new())).await.expect("it starts");
+    for term in 1..=3 {
+        elector.lead().await;
+        journal.until("exporter takes 1", 5 * term).await;
+        let began = Instant::now();
+        elector.lose(Reason::TakenOver).await;
+        assert!(began.elapsed() <= Duration::from_millis(100), "{:?}", began.elapsed());
+        assert_eq!(journal.count("led is gone"), term, "it is joined");
+        let lines = journal.lines();
+        let own = &lines[lines.iter().rposition(|line| line == "led starts").expect("it has started")..];
+        let sent = own.iter().rposition(|line| line == "exporter takes 1").expect("it has sent");
+        // It goes on trying until it is dropped, and from the first refusal on nothing gets through.
+        let refused = own.iter().position(|line| line == "led: leadership was lost: taken_over");
+        assert!(refused.is_some_and(|refused| sent < refused), "{own:#?}");
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(journal.lines(), lines, "nothing of it is left");
+    }
+    assert_eq!(journal.count("free is gone"), 0, "what has no elector goes on");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_receiver_that_does_not_drain_is_dropped_while_the_lease_is_still_held() {
     let elector = Arc::new(ScriptedElector::new());
     let kit = Kit::new().elector("elector", &elector).exporter("exporter", false).receiver(

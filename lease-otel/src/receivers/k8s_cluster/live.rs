@@ -9,7 +9,7 @@ use testbed::Cluster;
 use super::config::Config;
 use crate::data::Signal;
 use crate::receivers::kubernetes::Configured;
-use crate::receivers::live::{Running, client, deployment, metrics_of, pod};
+use crate::receivers::live::{Running, client, deployment, leaves_nothing, metrics_of, pod};
 use crate::receivers::testing::section;
 
 async fn start(cluster: &Cluster, user: &str, config: &Value) -> Running {
@@ -146,4 +146,10 @@ async fn a_right_that_is_taken_away_and_given_back_hides_objects_and_shows_them_
     api.grant(&namespace, "user-1", &rule);
     until_told(&mut running, "k8s.deployment.name", &told).await;
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn terms_leave_nothing_running() {
+    let Some(cluster) = testbed::cluster() else { return };
+    leaves_nothing(async || start(cluster, "admin", &json!({})).await).await;
 }
