@@ -59,7 +59,9 @@ fn three_candidates_and_an_edit() {
     for (name, edits) in all_edits() {
         let plan = Plan::base(name, 3).prompt().edited(edits);
         // A term that nobody resigns ends only by losses.
-        let losses_max = Some(if plan.terms_max > Some(2) && plan.resigns_max == 0 { 2 } else { 1 });
+        let is_lowered = LOWERED.iter().any(|lowered| lowered.0 == name);
+        let is_long = (plan.terms_max > Some(2) || is_lowered) && plan.resigns_max == 0;
+        let losses_max = Some(if is_long { 2 } else { 1 });
         exhaust(&Plan { losses_max, excused: EXCUSED, ..plan }, THREADS, &[Sight::SecondTerm]);
     }
 }
