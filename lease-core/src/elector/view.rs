@@ -320,6 +320,10 @@ impl View {
         if release.transitions != live.transitions {
             return release.transitions > live.transitions.max(self.transitions_max.unwrap_or(0));
         }
+        // One that was not believed hides whoever may act, however it is edited.
+        if is_release(live) && matches!(self.found, Found::Present { free: None, .. }) {
+            return false;
+        }
         match own_mark(live) {
             mark @ Some(_) => release.released.as_ref() == mark,
             // Whoever leaves no marks releases without one, or beside that of a term before; a marked release of this count
