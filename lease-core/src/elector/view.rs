@@ -209,7 +209,6 @@ impl View {
     /// could postpone takeover for ever.
     fn saw_change_without_renewal(&mut self, now: Instant, seen: Versioned, timing: &Timing) {
         self.note_another_object(now, &seen);
-        self.alone &= self.seen().is_some_and(|old| old.record.acquired == seen.record.acquired);
         let Found::Present { free, .. } = &self.found else { return };
         if free.is_none() {
             if !self.restarted {

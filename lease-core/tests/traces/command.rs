@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lease_core::{
-    Config, Event, Failure, HandoverRequest, HolderIdentity, LeaseRecord, LockErrorKind, PhaseKind, Timestamp, Timing,
+    Config, Event, Failure, HandoverRequest, HolderIdentity, LeaseRecord, LockErrorKind, PhaseKind, TermMark,
+    Timestamp, Timing,
 };
 
 use crate::store::duration;
@@ -77,7 +78,7 @@ fn start(world: &mut World, words: &Words<'_>) {
         epoch: words.options.get("epoch").map_or(0, |epoch| epoch.parse().unwrap()),
         strict: words.says("strict"),
         renew_phase: words.duration("phase"),
-        seed: None,
+        seed: words.options.get("seed").map(|seed| seed.parse().unwrap()),
     };
     world.start(name, config, words.says("watch"));
 }
@@ -198,6 +199,11 @@ fn edit_field(world: &World, record: &mut LeaseRecord, key: &str, value: &str) {
         "transitions" => record.transitions = value.parse().unwrap(),
         "epoch" => record.epoch = value.parse().unwrap(),
         "strategy" => record.strategy = (!value.is_empty()).then(|| value.into()),
+        "released" => {
+            let (name, transitions) = value.rsplit_once('/').expect("a mark is a name and a count: a/0");
+            let identity = HolderIdentity::exact(name).unwrap();
+            record.released = Some(TermMark { identity, transitions: transitions.parse().unwrap() });
+        }
         other => panic!("no field is called {other}"),
     }
 }

@@ -2,18 +2,18 @@
 //!
 //! A file of `testdata` holds stories; a block `begin` starts one in a fresh world and `then` goes on in
 //! it. The lines below it are commands, and what everybody did, and why a candidate did *not* act, is
-//! the expected output. There is no jitter, and each request takes 10 ms there and 10 ms back.
+//! the expected output. There is no jitter without a seed, and each request takes 10 ms there and 10 ms back.
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `node a lease=15s renew=10s retry=2s [watch] [strict] [tick=1s] [epoch=1] [drain=25s] [attempt=2s] [as=x] [phase=0s]` | a candidate starts, under the identity `x` |
+//! | `node a lease=15s renew=10s retry=2s [watch] [strict] [tick=1s] [epoch=1] [drain=25s] [attempt=2s] [as=x] [phase=0s] [seed=1]` | a candidate starts, under the identity `x` |
 //! | `run 20s`, `skip 20s` | time passes; `skip` prints only what matters to people |
 //! | `lose-request a`, `lose-reply a` | the next request is lost, or applied and its reply lost |
 //! | `hold-write a`, `hold-reply a` | the next write, or the next reply, is held back |
 //! | `apply a`, `deliver a` | a held write arrives at the store; a held reply arrives |
 //! | `refuse a denied [retry-after=30s] [applied] [times=3]` | the next request, or the next three, fail so; with `applied` although it was done |
 //! | `cut a`, `heal a` | nothing of `a` gets through, or everything again |
-//! | `delete`, `edit holder=x duration=4s renew=now epoch=1 ...`, `label`, `peer-release`, `corrupt` | done to the record by hand or by others; `holder=` empties it |
+//! | `delete`, `edit holder=x duration=4s renew=now epoch=1 released=a/0 ...`, `label`, `peer-release`, `corrupt` | done to the record by hand or by others; `holder=` empties it |
 //! | `restore 3`, `rollback 3` | an older record written anew; the whole store taken back |
 //! | `request [to=b] [term=other]` | an operator asks the holder to hand over |
 //! | `drained a`, `work-ended a`, `resign a [to=b]`, `shutdown a`, `check a`, `crash a` | what its application does |
