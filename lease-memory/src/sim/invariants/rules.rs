@@ -156,8 +156,9 @@ pub(in crate::sim) fn succeeds(
 
 /// R7, R12: what an acquisition leaves in the record.
 pub(in crate::sim) fn acquires(node: usize, op: &Op, before: &LeaseRecord) -> Verdict {
-    let Op::Update { record, .. } = op else { return Ok(()) };
-    if record.epoch < before.epoch {
+    let Op::Update { record, seen } = op else { return Ok(()) };
+    // A store that went back gives versions out again: who read the first of two records may write upon the second.
+    if record.epoch < before.epoch.min(seen.record.epoch) {
         return Err((EPOCH, format!("{} acquires a record of a higher epoch", letter(node))));
     }
     if record.acquire_time != record.renew_time {
