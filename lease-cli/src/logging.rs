@@ -4,8 +4,9 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -63,10 +64,15 @@ pub(crate) fn begin(verbosity: i16, format: LogFormat, color: Color) {
         .with_max_level(level)
         .with_target(verbosity > 0)
         .with_ansi(color.on_stderr());
+    let targets = Targets::new().with_default(level);
+    // It tells of each failed list as a program sees it, where whoever follows that list tells it for people, and once.
+    let targets = if verbosity > 0 { targets } else { targets.with_target("kube_runtime", LevelFilter::OFF) };
     // Somebody who began before is a test, and keeps its logs.
     let _ = match format {
-        LogFormat::Text => tracing::subscriber::set_global_default(subscriber.finish()),
-        LogFormat::Json => tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).finish()),
+        LogFormat::Text => tracing::subscriber::set_global_default(subscriber.finish().with(targets)),
+        LogFormat::Json => {
+            tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).finish().with(targets))
+        }
     };
 }
 

@@ -187,7 +187,7 @@ pub(crate) fn a_server_that_denies_pods_is_told_of_and_the_rest_goes_on() {
 
     let agents = Agents::new(&fleet);
     let agent = agents.start_as("a", user);
-    let rule = "it needs this rule in a ClusterRole: {apiGroups: [\"\"], resources: [pods], verbs: [get, list, watch]}";
+    let rule = "it needs this rule in a ClusterRole: {apiGroups: [\"\"], resources: [pods], verbs: [list, watch]}";
     let said =
         agent.program.wait_for_line("the server does not let us list pods", SOON).expect("it says what is denied");
     assert!(said.text.contains(rule) && said.text.contains("WARN"), "{}", said.text);
@@ -201,6 +201,7 @@ pub(crate) fn a_server_that_denies_pods_is_told_of_and_the_rest_goes_on() {
     assert!(!last.tells(&["k8s.pod."]), "{last:#?}");
     assert_eq!(sent::twice(&agents.sent()), [""; 0]);
     assert_eq!(count(&agent.program, "does not let us"), 1, "it is said once: {:?}", agent.program.lines());
+    assert_eq!(count(&agent.program, "Api(Status"), 0, "not as a library has it: {:?}", agent.program.lines());
     assert_eq!(count(&agent.program, "giving the lease up") + count(&agent.program, "stepping down"), 0);
 }
 
