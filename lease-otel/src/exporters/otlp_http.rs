@@ -204,7 +204,7 @@ impl Http {
 
     async fn post(&self, uri: &Uri, request: &Request) -> Result<Taken, Failure> {
         let (client, connector) = self.client(uri);
-        let permanent = |error: &dyn std::fmt::Display| Failure::Permanent(format!("no request can be made: {error}"));
+        let permanent = |error: &dyn fmt::Display| Failure::Permanent(format!("no request can be made: {error}"));
         let mut message = http::Request::post(uri.clone())
             .header(CONTENT_TYPE, if self.settings.json { "application/json" } else { "application/x-protobuf" })
             .header(USER_AGENT, concat!("lease-otel/", env!("CARGO_PKG_VERSION")));
