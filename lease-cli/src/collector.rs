@@ -21,8 +21,8 @@ use crate::{duration, signals};
 pub(crate) struct Arguments {
     #[command(flatten)]
     sources: Sources,
-    /// How long everything may take to stop; what is not done by then is dropped. By default 25s, or as long as the receivers
-    /// may take by their own settings, whichever is longer
+    /// How long everything may take to stop; what is not done by then is dropped. By default 25s, or 15s more than a receiver
+    /// may take by its own settings, whichever is longer
     #[arg(long, value_parser = duration::parse, value_name = "DURATION")]
     shutdown_timeout: Option<Duration>,
 }

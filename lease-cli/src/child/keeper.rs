@@ -116,6 +116,10 @@ impl Term for Told<'_> {
     fn running(&mut self, pid: Pid) {
         self.report(&Report::Running(pid.as_raw_pid()));
     }
+
+    fn killing(&mut self) {
+        self.report(&Report::Killing);
+    }
 }
 
 impl Told<'_> {

@@ -23,6 +23,9 @@ pub trait Term {
 
     /// The command runs, as this process.
     fn running(&mut self, _pid: Pid) {}
+
+    /// Processes of the command are still there that were killed. Called each second.
+    fn killing(&mut self) {}
 }
 
 /// What may happen to a term.
@@ -109,7 +112,7 @@ pub async fn supervise(
                 if let Event::Running(pid) = event {
                     term.running(pid);
                 }
-                if run.hear(event).await {
+                if run.hear(event, term).await {
                     return Ok(run.verdict());
                 }
             }
@@ -182,7 +185,7 @@ impl Run {
     }
 
     /// Whether that was the last event.
-    async fn hear(&mut self, event: Event) -> bool {
+    async fn hear(&mut self, event: Event, term: &mut impl Term) -> bool {
         match event {
             Event::Running(pid) => tracing::info!(pid = pid.as_raw_pid(), "the command runs"),
             Event::NotRun(error) => self.cause = Some(Cause::NotRun(error)),
@@ -208,7 +211,10 @@ impl Run {
                 if self.cause != Some(Cause::Over) {
                     self.lost(Cause::Breach(breach));
                 }
-                let slow = |elapsed| tracing::error!(?elapsed, "processes of the command are still there");
+                let slow = |elapsed| {
+                    tracing::error!(?elapsed, "processes of the command are still there");
+                    term.killing();
+                };
                 self.guarded.annihilate(slow).await;
                 self.status = self.status.or(self.guarded.command_status());
                 return true;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use lease_cli::child::KEEPER;
 use lease_core::testing::{TermControl, grant};
-use lease_core::{Clock, HolderIdentity, LeaderElection, Leadership, Reason, SystemClock, Timing};
+use lease_core::{Clock, Election, HolderIdentity, LeaderElection, Leadership, Reason, SystemClock, Timing};
 use lease_memory::MemoryStore;
 use lease_otel::component::{Consumer, Meter, Outputs, Receiver, ReceiverFactory, Refused, Registry, Scope, Work};
 use lease_otel::config::{ComponentId, Fields, Problems, parse};
@@ -23,9 +23,13 @@ use crate::world::{alive, children, wait_for};
 
 /// A receiver `exec` of this configuration.
 fn configured(text: &str) -> Box<dyn Receiver> {
+    configured_with(Keeper { program: "/proc/self/exe".into(), arguments: vec![KEEPER.into()] }, text)
+}
+
+/// One with this keeper.
+fn configured_with(keeper: Keeper, text: &str) -> Box<dyn Receiver> {
     let mut problems = Problems::default();
     let node = parse(&"test".into(), text, &mut problems).expect("it is YAML");
-    let keeper = Keeper { program: "/proc/self/exe".into(), arguments: vec![KEEPER.into()] };
     let mut fields = Fields::new(&node, "exec", &mut problems);
     let receiver = ExecFactory::new(keeper).configure(&mut fields, &Registry::default());
     fields.finish();
@@ -218,6 +222,55 @@ pub(crate) fn a_stuck_keeper_is_given_up_after_the_deadline_of_a_lost_term() {
     });
 }
 
+pub(crate) fn a_stuck_keeper_is_given_up_while_the_lease_is_renewed() {
+    let directory = TempDir::new().expect("a directory");
+    block_on(async {
+        let (election, leadership) = renewed().await;
+        let receiver = actor(directory.path(), "tree");
+        let work = receiver.start(scope(&leadership, Outputs::default())).await.expect("it starts");
+        let actors = actors(directory.path(), 3).await;
+        kill_process(keeper_of(actors[0]), ProcessSignal::STOP).expect("it is there");
+        // Each renewal is an order to the keeper, and comes sooner than its patience ends.
+        work.await;
+        gone(&actors).await;
+        assert!(leadership.is_valid(), "it is renewed meanwhile");
+        drop(leadership);
+        election.shutdown().await;
+    });
+}
+
+/// A term of an election, so that it is renewed.
+async fn renewed() -> (Election, Leadership) {
+    let millis = Duration::from_millis;
+    let timing = Timing::builder(millis(4000), millis(2500), millis(500)).build().expect("they fit");
+    let lock = MemoryStore::new().lock("x");
+    let identity = HolderIdentity::exact("a").expect("a name");
+    let election = LeaderElection::new(lock, identity).timing(timing).start().expect("it starts");
+    let leadership = election.campaign().await.expect("nobody else is there");
+    (election, leadership)
+}
+
+pub(crate) fn a_keeper_that_says_that_it_is_still_killing_is_waited_for() {
+    let directory = TempDir::new().expect("a directory");
+    let gone = directory.path().join("gone");
+    // A keeper whose tree takes longer to die than any keeper may be silent, as one in an uninterruptible sleep does.
+    let script = format!(
+        "read hold; echo running 1 >&0; read order; for i in 1 2 3 4 5 6 7 8 9; do echo killing >&0; sleep 0.5; done; \
+         touch {}; echo gone unseen >&0",
+        gone.display()
+    );
+    let keeper = Keeper { program: "sh".into(), arguments: vec!["-c".into(), script.into()] };
+    block_on(async {
+        let (work, mut control) =
+            lead(&*configured_with(keeper, "command: [x]\nstop_timeout: 100ms"), Outputs::default()).await;
+        let work = tokio::spawn(work);
+        control.lose(Reason::TakenOver);
+        control.drained().await;
+        assert!(gone.exists(), "the term was let go before everything was gone");
+        work.await.expect("no panic");
+    });
+}
+
 pub(crate) fn a_stuck_keeper_dies_with_its_tree_when_its_work_is_dropped() {
     let directory = TempDir::new().expect("a directory");
     block_on(async {
@@ -258,12 +311,7 @@ pub(crate) fn a_lost_term_whose_work_is_dropped_kills_at_once() {
 pub(crate) fn the_deadline_is_waited_for_when_a_keeper_was_killed() {
     let directory = TempDir::new().expect("a directory");
     block_on(async {
-        let millis = Duration::from_millis;
-        let timing = Timing::builder(millis(4000), millis(2500), millis(500)).build().expect("they fit");
-        let lock = MemoryStore::new().lock("x");
-        let identity = HolderIdentity::exact("a").expect("a name");
-        let election = LeaderElection::new(lock, identity).timing(timing).start().expect("it starts");
-        let leadership = election.campaign().await.expect("nobody else is there");
+        let (election, leadership) = renewed().await;
         let receiver = actor(directory.path(), "tree");
         // What the keeper is told first is at least this.
         let hold_ends = leadership.valid_until();

@@ -12,14 +12,16 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::{Signal, kill_process};
 
 use kept::{
-    a_command_that_cannot_run_is_no_start, a_kept_command_is_asked_to_stop_when_the_term_drains,
+    a_command_that_cannot_run_is_no_start, a_keeper_that_says_that_it_is_still_killing_is_waited_for,
+    a_kept_command_is_asked_to_stop_when_the_term_drains,
     a_kept_command_that_fails_ends_the_work_so_that_its_failures_are_counted,
     a_kept_command_that_has_ended_well_runs_again_in_the_same_term,
     a_kept_tree_dies_when_its_work_is_dropped_and_the_term_is_kept_until_then,
     a_kept_tree_dies_with_a_killed_collector, a_kept_tree_dies_with_a_killed_keeper,
     a_lost_term_ends_a_kept_tree_with_its_daemons_before_the_term_is_let_go,
     a_lost_term_whose_work_is_dropped_kills_at_once, a_stuck_keeper_dies_with_its_tree_when_its_work_is_dropped,
-    a_stuck_keeper_is_given_up_after_the_deadline_of_a_lost_term, the_deadline_is_waited_for_when_a_keeper_was_killed,
+    a_stuck_keeper_is_given_up_after_the_deadline_of_a_lost_term,
+    a_stuck_keeper_is_given_up_while_the_lease_is_renewed, the_deadline_is_waited_for_when_a_keeper_was_killed,
     what_a_kept_command_writes_becomes_log_records,
 };
 use roles::{Script, now};
@@ -75,6 +77,8 @@ const TESTS: &[(&str, fn())] = tests![
     a_kept_tree_dies_with_a_killed_collector,
     a_kept_tree_dies_with_a_killed_keeper,
     a_stuck_keeper_is_given_up_after_the_deadline_of_a_lost_term,
+    a_stuck_keeper_is_given_up_while_the_lease_is_renewed,
+    a_keeper_that_says_that_it_is_still_killing_is_waited_for,
     a_stuck_keeper_dies_with_its_tree_when_its_work_is_dropped,
     a_lost_term_whose_work_is_dropped_kills_at_once,
     the_deadline_is_waited_for_when_a_keeper_was_killed,

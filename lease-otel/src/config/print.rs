@@ -69,7 +69,7 @@ impl Serialize for Printed<'_> {
             Value::Int(value) => serializer.serialize_i64(*value),
             Value::Float(value) => serializer.serialize_f64(*value),
             Value::String(text) if self.mode == Mode::Redacted => {
-                serializer.serialize_str(&escaped(&without_login(text)))
+                serializer.serialize_str(&escaped(&without_secrets(text)))
             }
             Value::String(text) => serializer.serialize_str(&escaped(text)),
         }
@@ -93,14 +93,19 @@ fn is_secret(key: &str) -> bool {
     !is_path && (SECRET_WHOLE.contains(&key.as_str()) || SECRET.iter().any(|word| key.contains(word)))
 }
 
-/// A URL without the name and password in it.
-fn without_login(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://{REDACTED}{}", &rest[at..]),
-        None => text.to_owned(),
+/// A text without a private key, and a URL without its login and without what stands behind a `?`, which may be a key too.
+fn without_secrets(text: &str) -> String {
+    if text.contains("PRIVATE KEY-----") {
+        return REDACTED.to_owned();
     }
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (login, host) = authority.rfind('@').map_or(("", authority), |at| (REDACTED, &authority[at..]));
+    let Some(query) = rest.find('?').map(|mark| mark + 1) else { return format!("{scheme}://{login}{host}{rest}") };
+    let (before, query) = rest.split_at(query);
+    // A command may go on after it.
+    let after = &query[query.find([' ', '\'', '"', '#']).unwrap_or(query.len())..];
+    format!("{scheme}://{login}{host}{before}{REDACTED}{after}")
 }
 
 fn escaped(text: &str) -> String {

@@ -2,6 +2,7 @@
 
 mod answer;
 
+use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::connect::{ConnectError, Connector, Spoken, way_out};
 use super::json;
 use super::otlp::{encode_request, pretty_timeout};
 use super::queue::{Failure, Request, Taken, Transport};
-use super::settings::{Common, LOGIN};
+use super::settings::{Common, LOGIN, quoted};
 use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, StartError, Work};
 use crate::config::{ComponentId, Fields};
 use crate::data::{Signal, Telemetry};
@@ -91,11 +92,18 @@ pub(super) fn own(endpoint: &Uri, common: Common) -> Arc<dyn Exporter> {
 }
 
 /// Where each signal goes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Endpoints {
     metrics: Option<Uri>,
     logs: Option<Uri>,
     traces: Option<Uri>,
+}
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |signal| self.of(signal).map(answer::shown);
+        f.debug_map().entries(Signal::ALL.map(|signal| (signal, of(signal)))).finish()
+    }
 }
 
 impl Endpoints {
@@ -143,7 +151,7 @@ impl Endpoints {
 }
 
 fn url(text: &str) -> Result<Uri, String> {
-    let shown = if text.contains('@') { "it" } else { &format!("`{text}`") };
+    let shown = quoted(text);
     let uri: Uri = text.parse().map_err(|error| format!("{shown} is not a URL: {error}"))?;
     if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty()) {
         Ok(uri)
@@ -196,7 +204,7 @@ impl Http {
 
     async fn post(&self, uri: &Uri, request: &Request) -> Result<Taken, Failure> {
         let (client, connector) = self.client(uri);
-        let permanent = |error: &dyn std::fmt::Display| Failure::Permanent(format!("no request can be made: {error}"));
+        let permanent = |error: &dyn fmt::Display| Failure::Permanent(format!("no request can be made: {error}"));
         let mut message = http::Request::post(uri.clone())
             .header(CONTENT_TYPE, if self.settings.json { "application/json" } else { "application/x-protobuf" })
             .header(USER_AGENT, concat!("lease-otel/", env!("CARGO_PKG_VERSION")));

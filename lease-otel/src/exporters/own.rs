@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::retry::RetrySettings;
-use super::settings::{Common, Headers, LOGIN, QueueSettings};
+use super::settings::{Common, Headers, LOGIN, QueueSettings, quoted};
 use super::tls::{PEM_NOT_PATH, TlsSettings, is_pem};
 use super::{otlp_grpc, otlp_http};
 use crate::component::Exporter;
@@ -59,7 +59,10 @@ fn endpoint(fields: &mut Fields<'_>, protocol: Protocol, insecure: bool) -> Opti
             None
         }
         Ok(uri) if matches!(protocol, Protocol::Grpc) && uri.port_u16().is_none() => {
-            fields.error("endpoint", format_args!("`{text}` has no port; OTLP over gRPC is usually at port 4317"));
+            fields.error(
+                "endpoint",
+                format_args!("{} has no port; OTLP over gRPC is usually at port 4317", quoted(text)),
+            );
             None
         }
         Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Some(uri),
@@ -68,7 +71,7 @@ fn endpoint(fields: &mut Fields<'_>, protocol: Protocol, insecure: bool) -> Opti
             None
         }
         _ => {
-            fields.error("endpoint", format_args!("`{text}` is not a URL, such as `https://HOST:4317`"));
+            fields.error("endpoint", format_args!("{} is not a URL, such as `https://HOST:4317`", quoted(text)));
             None
         }
     }

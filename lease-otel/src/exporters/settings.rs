@@ -188,6 +188,11 @@ impl Common {
 pub(crate) const LOGIN: &str =
     "a login has no place in it; give it with `headers`, as `authorization: Basic BASE64` of USER:PASSWORD";
 
+/// An address in an error: what may hold a login or a key is not shown.
+pub(crate) fn quoted(address: &str) -> String {
+    if address.contains(['@', '?']) { "it".to_owned() } else { format!("`{address}`") }
+}
+
 /// Reads `timeout`; zero is none.
 fn timeout(fields: &mut Fields<'_>, default: Duration) -> Option<Duration> {
     let timeout = fields.duration("timeout").map_or(default, |found| found.value);

@@ -68,7 +68,7 @@ impl ReceiverFactory for ExecFactory {
             name: "exec",
             aliases: &[],
             summary: "runs a command, with everything that it starts, only while this replica leads",
-            signals: &[Signal::Metrics, Signal::Logs, Signal::Traces],
+            signals: &Signal::ALL,
         }
     }
 

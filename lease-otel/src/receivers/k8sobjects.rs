@@ -189,6 +189,10 @@ async fn pull(
             tracing::warn!(receiver = %outlet.id(), "{}", trouble.about(&resource.target()));
         }
         said = trouble;
+        if said.is_none() {
+            // Not kept until the next round: it is as long as the list.
+            seen = Seen::default();
+        }
         if rounds.wait(said.is_some()).await {
             seen = Seen::default();
         }

@@ -17,7 +17,7 @@ async fn start(namespace: &str, otlp: &str, interval_ms: u64) -> Host {
     let text = format!(
         "
 extensions:
-  memory_leader_elector: {{lease_namespace: {namespace}, lease_duration: 900ms, renew_deadline: 600ms, retry_period: 100ms}}
+  memory_leader_elector: {{lease_namespace: {namespace}, lease_duration: 15s, renew_deadline: 10s, retry_period: 100ms}}
 receivers: {{dummy: {{interval: 1h, k8s_leader_elector: memory_leader_elector}}}}
 exporters: {{debug: }}
 service:

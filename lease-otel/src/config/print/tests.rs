@@ -32,12 +32,20 @@ fn secrets_are_shown_only_when_they_are_asked_for() {
         "endpoint: 'redis://:hunter2@localhost:6379/0'",
         "endpoint: 'https://me:hunter2@host'",
         "endpoint: 'https://me:hunter2@ab@host'",
+        "endpoint: 'https://host/v1?key=hunter2'",
+        "endpoint: 'https://host?key=hunter2/a@b'",
+        "key_file: \"-----BEGIN PRIVATE KEY-----\\nhunter2\\n-----END PRIVATE KEY-----\"",
     ] {
         let text = format!("exporters: {{otlp: {{{secret}}}}}");
         let shown = json(&text, Mode::Redacted);
         assert!(!shown.contains("hunter2") && shown.contains("[REDACTED]"), "{shown}");
         assert!(json(&text, Mode::Unredacted).contains("hunter2"), "{text}");
     }
+    let command = json(
+        "receivers: {exec: {command: [sh, -c, 'curl \"http://me:hunter2@host/?k=hunter2\" | x']}}",
+        Mode::Redacted,
+    );
+    assert!(command.contains(r#"curl \"http://[REDACTED]@host/?[REDACTED]\" | x"#), "{command}");
     let number = json("exporters: {otlp: {password: 12345}}", Mode::Redacted);
     assert!(!number.contains("12345"), "{number}");
     let debug = format!("{:?}", Printed::new(&read("a: {b: {token: hunter2}}"), Mode::Unredacted));

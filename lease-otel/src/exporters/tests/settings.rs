@@ -90,7 +90,7 @@ async fn headers_are_sent_and_never_shown() {
 }
 
 #[test]
-fn a_login_in_an_address_is_refused_and_never_shown() {
+fn a_login_in_an_address_is_refused_and_no_secret_of_an_address_is_shown() {
     for (kind, endpoint) in [
         ("otlp", "user:hush@host:4317"),
         ("otlp", "https://user:hush@host:4317"),
@@ -98,11 +98,17 @@ fn a_login_in_an_address_is_refused_and_never_shown() {
         ("otlphttp", "https://user:hush@host:4318"),
         ("otlphttp", "user:hush@host:4318"),
         ("otlphttp", "https://user:hu sh@host"),
+        ("otlphttp", "host:4318?key=hush"),
+        ("otlphttp", "https://host/?key=hu sh"),
     ] {
         let told = errors(kind, &[("endpoint", endpoint)]);
         assert!(told.len() == 1 && !told[0].contains("hu"), "{endpoint}: {told:?}");
     }
     assert_eq!(errors("otlphttp", &[("endpoint", "https://host/a@b")]), [] as [&str; 0], "that is a path");
+    let good = [("metrics_endpoint", "https://host/v1/metrics?key=hush")];
+    let (exporter, _) = configured(&good, |fields| registry().exporter("otlphttp").unwrap().configure(fields));
+    let shown = format!("{exporter:?}");
+    assert!(shown.contains("https://host/v1/metrics") && !shown.contains("hush"), "{shown}");
 }
 
 #[test]

@@ -120,8 +120,10 @@ impl Run {
         let mut running = Some(running);
         let lost = self.term.ended.clone();
         let (mut draining, mut over, mut killing, mut stuck) = (false, false, false, false);
+        let mut heard = SystemClock.instant();
         let ended = loop {
-            let patience = SystemClock.instant().until_both(self.term.held).saturating_add(STUCK);
+            // Not from now: what is said to a keeper that does not answer would put it off again and again.
+            let patience = SystemClock.instant().until_both(self.term.held.latest(heard) + STUCK);
             tokio::select! {
                 biased;
                 _ = &mut unwanted, if !killing => {
@@ -150,6 +152,7 @@ impl Run {
                     Some(Ok(Report::NotRun(why))) => tell(&mut running, Err(why)),
                     Some(Ok(Report::Held(kill_at))) if !over && !killing => self.term.held = kill_at,
                     Some(Ok(Report::Gone(ended))) => break Some(ended),
+                    Some(Ok(Report::Killing)) => heard = SystemClock.instant(),
                     Some(Ok(Report::Held(_)) | Err(_)) => {}
                     None => break None,
                 },
@@ -239,5 +242,6 @@ impl Term {
 const FOR_EVER: Instant = Instant::from_nanos(u64::MAX, u64::MAX);
 /// What it takes to kill a tree of processes on a busy machine, with a wide margin.
 const KILL_TAKES: Duration = Duration::from_millis(250);
-/// How long after the end of everything a keeper may take to say so. One that has not said it is stuck.
-const STUCK: Duration = Duration::from_secs(1);
+/// How long after the end of everything a keeper may take to say so, or to say that it is still killing, which it does each
+/// second. One that has said neither is stuck.
+const STUCK: Duration = Duration::from_secs(3);

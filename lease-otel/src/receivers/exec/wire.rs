@@ -33,6 +33,8 @@ pub enum Report {
     NotRun(String),
     /// A later hold has arrived, whose last instant this is. So the collector knows that the keeper is not stuck.
     Held(Instant),
+    /// Something of the command is still there that was killed. So the collector knows that the keeper is not stuck.
+    Killing,
     /// Nothing of the command is left. The last report. How the command itself ended, where that is known.
     Gone(Ended),
 }
@@ -102,6 +104,7 @@ impl fmt::Display for Report {
                 write!(f, "held ")?;
                 instant(f, *kill_at)
             }
+            Self::Killing => f.write_str("killing"),
             Self::Gone(Ended::Code(code)) => write!(f, "gone code {code}"),
             Self::Gone(Ended::Signal(number)) => write!(f, "gone signal {number}"),
             Self::Gone(Ended::Unseen) => write!(f, "gone unseen"),
@@ -113,6 +116,9 @@ impl FromStr for Report {
     type Err = Garbled;
 
     fn from_str(line: &str) -> Result<Self, Garbled> {
+        if line == "killing" {
+            return Ok(Self::Killing);
+        }
         let (name, rest) = line.split_once(' ').ok_or(Garbled)?;
         match (name, rest.split_once(' ')) {
             ("running", None) => rest.parse().map(Self::Running).map_err(|_| Garbled),
@@ -157,6 +163,7 @@ mod tests {
             Report::Running(7),
             Report::NotRun("no such file: x".to_owned()),
             Report::Held(b),
+            Report::Killing,
             Report::Gone(Ended::Code(255)),
             Report::Gone(Ended::Signal(9)),
             Report::Gone(Ended::Unseen),
@@ -170,9 +177,18 @@ mod tests {
         for line in ["", "hold", "hold 1 2 3", "hold 1 2 3 -4", "drain 1", "over 1", "over 1 2 3"] {
             assert_eq!(line.parse::<Order>(), Err(Garbled), "{line}");
         }
-        for line in
-            ["", "gone", "gone code 256", "gone unseen 1", "running", "running x", "running 1 2", "held 1", "held 1 x"]
-        {
+        for line in [
+            "",
+            "gone",
+            "gone code 256",
+            "gone unseen 1",
+            "running",
+            "running x",
+            "running 1 2",
+            "held 1",
+            "held 1 x",
+            "killing 1",
+        ] {
             assert_eq!(line.parse::<Report>(), Err(Garbled), "{line}");
         }
     }

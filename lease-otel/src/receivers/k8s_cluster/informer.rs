@@ -204,7 +204,8 @@ where
 struct Watch<K> {
     api: Api<K>,
     events: Option<BoxStream<'static, watcher::Result<Event<K>>>>,
-    /// Before the next list after a denied one: 0.8 s, and longer each time, up to 30 s.
+    /// Before the next list after a denied one: 0.8 s, and longer each time, up to 30 s, each up to twice as
+    /// long by chance.
     pause: DefaultBackoff,
     is_first: bool,
 }

@@ -58,7 +58,7 @@ enum Phase {
     /// A list, of which what is newer than this version is told; everything when there is none.
     List {
         pages: BoxStream<'static, Result<Page<Json>, kube::Error>>,
-        after: After,
+        after: Option<u128>,
         /// What it has told, also before it was begun again.
         seen: Seen,
     },
@@ -68,14 +68,6 @@ enum Phase {
         since: Instant,
         told: bool,
     },
-}
-
-/// Which objects of a list are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    Nothing,
-    Everything,
-    Version(u128),
 }
 
 impl Follow {
@@ -105,7 +97,8 @@ impl Follow {
     #[cfg(test)]
     pub(crate) fn expired(mut self) -> Self {
         if let Phase::Begin(Begin::After(version)) = &self.phase {
-            self.phase = self.listing(number(Some(version)).map_or(After::Nothing, After::Version), Seen::default());
+            (self.version, self.is_known) = (Some(version.clone()), true);
+            self.phase = self.after_expiry();
         }
         self
     }
@@ -149,7 +142,7 @@ impl Follow {
                 self.version = Some(version);
                 self.phase = Phase::Watch;
             }
-            Begin::All => self.phase = self.listing(After::Everything, Seen::default()),
+            Begin::All => self.phase = self.listing(None, Seen::default()),
             Begin::Now => {
                 // The first page tells the version of all of them.
                 let mut pages = self.resource.pages::<Json>(&self.client, &self.selectors, None);
@@ -163,7 +156,7 @@ impl Follow {
         Ok(())
     }
 
-    fn listing(&self, after: After, seen: Seen) -> Phase {
+    fn listing(&self, after: Option<u128>, seen: Seen) -> Phase {
         Phase::List { pages: self.resource.pages(&self.client, &self.selectors, None), after, seen }
     }
 
@@ -176,11 +169,8 @@ impl Follow {
         let page = page.map_err(|error| Trouble::of(&error, "list"))?;
         self.version = Some(page.metadata.version);
         self.is_known = true;
-        let is_told = |object: &Json| match after {
-            After::Nothing => false,
-            After::Everything => true,
-            After::Version(last) => number(version_of(object)).is_some_and(|version| version > *last),
-        };
+        let is_told =
+            |object: &Json| after.is_none_or(|last| number(version_of(object)).is_some_and(|version| version > last));
         for object in page.items.into_iter().filter(is_told) {
             if let Some(kind) = seen.change(&object) {
                 self.told.push_back(Change { kind, object: typed(object, &page.api_version, &page.kind) });
@@ -234,6 +224,13 @@ impl Follow {
         Ok(())
     }
 
+    /// What changed since the version that the server has forgotten is told from a list, by the versions. A version that a
+    /// configuration asked to begin with says nothing of what was told, so that all of it would be told.
+    fn after_expiry(&self) -> Phase {
+        let last = number(self.version.as_deref()).filter(|_| self.is_known);
+        last.map_or(Phase::Begin(Begin::Now), |last| self.listing(Some(last), Seen::default()))
+    }
+
     /// Goes on after a pause: a server that refuses at once is not to be asked a thousand times a second.
     async fn recover(&mut self, trouble: Trouble) {
         let has_expired = trouble == Trouble::Expired;
@@ -243,12 +240,7 @@ impl Follow {
         }
         self.phase = match std::mem::replace(&mut self.phase, Phase::Watch) {
             Phase::List { after, seen, .. } => self.listing(after, seen),
-            // What changed in between is told from a list, by the versions. A version that a configuration asked to begin
-            // with says nothing of what was told, so that all of it would be told.
-            _ if has_expired => {
-                let last = number(self.version.as_deref()).filter(|_| self.is_known);
-                self.listing(last.map_or(After::Nothing, After::Version), Seen::default())
-            }
+            _ if has_expired => self.after_expiry(),
             Phase::Begin(begin) => Phase::Begin(begin),
             Phase::Watch | Phase::Stream { .. } => Phase::Watch,
         };

@@ -7,7 +7,7 @@ use kube::runtime::watcher::DefaultBackoff;
 use tokio::time::{Instant, sleep_until};
 
 /// A read at once, and then one after each interval. What failed is read again before that: after 0.8 s, and later
-/// each time, up to 30 s.
+/// each time, up to 30 s, each time up to twice as late by chance.
 pub(crate) struct Rounds {
     interval: Duration,
     next: Instant,

@@ -92,7 +92,7 @@ async fn what_was_missed_when_the_server_forgot_is_told_from_a_list() {
 async fn a_configured_version_that_is_forgotten_tells_only_what_changes() {
     let watches = AtomicUsize::new(0);
     let server = Server::new(move |_, query| match query {
-        query if !query.contains("watch=") => page(&[pod("old", 13)], 20, ""),
+        query if !query.contains("watch=") => page(&[pod("old", 13)], 20, "more"),
         _ => match watches.fetch_add(1, Ordering::SeqCst) {
             0 => refusal(410),
             _ => (200, json!([event("ADDED", &pod("new", 21))])),
@@ -100,6 +100,7 @@ async fn a_configured_version_that_is_forgotten_tells_only_what_changes() {
     });
     let mut changes = follow(&server, Begin::After("1".to_owned()));
     assert_eq!(told(&mut changes, 1).await, ["ADDED new 21"]);
+    assert_eq!(server.asked("continue=").len(), 0, "one page tells where to begin");
 }
 
 #[tokio::test(start_paused = true)]
