@@ -59,6 +59,7 @@ enum Command {
     /// Run a command for as long as this replica leads
     Run(Box<run::Arguments>),
     /// Collect telemetry, each receiver on exactly one of many replicas
+    #[command(after_help = collector::EXIT_CODES)]
     Collector(collector::Arguments),
     /// Check the configuration of a collector, and tell everything that is wrong with it
     Validate(config::Sources),

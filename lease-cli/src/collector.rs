@@ -51,18 +51,27 @@ pub(crate) async fn collector(arguments: Arguments, _: &Global) -> Result<u8, Fa
     let signal = inbox.end().await;
     tracing::info!(signal = signals::name(signal), "shutting down");
     let hasten = host.hasten();
+    let mut again = None;
     let mut shutdown = std::pin::pin!(host.shutdown(shutdown_timeout));
     let stopped = loop {
         tokio::select! {
             stopped = &mut shutdown => break stopped,
             signal = inbox.end() => {
                 tracing::warn!(signal = signals::name(signal), "asked to end again: nothing is waited for any more");
+                again.get_or_insert(signal);
                 hasten.cancel();
             }
         }
     };
     match stopped {
         Stopped::InOrder => Ok(0),
+        Stopped::CutShort => match again {
+            Some(signal) => Ok(signalled(signal)),
+            None => {
+                Err(Failure::new(Code::System, "the collector did not stop in time, and what was not done was dropped")
+                    .help("see above for what has been dropped; leave it more time with --shutdown-timeout"))
+            }
+        },
         Stopped::Hung => Err(Failure::new(Code::System, "the collector did not stop in order")),
     }
 }
@@ -79,6 +88,12 @@ fn shutdown_timeout_for(asked: Option<Duration>, receivers: Option<Duration>) ->
     }
     asked
 }
+
+/// What the exit codes are, for the help.
+pub(crate) const EXIT_CODES: &str = "\
+Exit code: 0 when it was asked to end and has stopped in order; 128+N when signal N came a second time, or before everything
+was ready: what was not done by then is dropped; 71 when something did not start, or did not stop in the time of
+--shutdown-timeout; 78 when the configuration makes no sense.";
 
 /// Less than the 30 s after which Kubernetes kills.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);

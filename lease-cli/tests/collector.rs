@@ -121,4 +121,27 @@ fn a_collector_collects_runs_its_command_and_stops_in_order() {
     assert!(said.iter().any(|line| line.contains("the term is closed") && line.contains("released=true")), "{said:#?}");
 }
 
+#[test]
+fn a_second_signal_ends_with_its_code_and_tells_what_is_dropped() {
+    let directory = TempDir::new().expect("a directory");
+    // It takes connections, and says nothing: sending takes as long as it is left.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("it listens");
+    let text = format!(
+        "receivers: {{dummy: {{interval: 1s}}}}\nexporters: {{debug: {{}}, otlp: {{endpoint: '{address}', tls: \
+         {{insecure: true}}, timeout: 0s}}}}\nservice: {{pipelines: {{metrics: {{receivers: [dummy], exporters: \
+         [otlp, debug]}}}}}}\n"
+    );
+    let mut collector = Collector::start(directory.path(), &text);
+    collector.says("everything is ready");
+    collector.says("data points");
+    kill_process(Pid::from_child(&collector.process), Signal::TERM).expect("it is there");
+    collector.says("shutting down");
+    kill_process(Pid::from_child(&collector.process), Signal::TERM).expect("it is there");
+    let status = collector.process.wait().expect("a child of ours");
+    let said: Vec<String> = collector.lines.iter().collect();
+    assert_eq!(status.code(), Some(143), "{said:#?}");
+    assert_eq!(said.iter().filter(|line| line.contains("dropped: the collector stops")).count(), 1, "{said:#?}");
+}
+
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -39,7 +39,8 @@ pub trait Consumer: fmt::Debug + Send + Sync {
     /// Takes the batch over, and waits while there is no room for it. Dropped while it waits, it has taken nothing over.
     async fn consume(&self, batch: Batch) -> Result<(), Refused>;
 
-    /// Hands on what is kept back, through everything behind it, and returns when an exporter has sent it, or at the deadline.
+    /// Hands on what is kept back, through everything behind it, and returns when an exporter has sent it, when its endpoint does
+    /// not take it, or at the deadline.
     async fn flush(&self, deadline: Instant);
 }
 

@@ -88,6 +88,8 @@ pub enum Started<T> {
 pub enum Stopped {
     /// Everything has stopped, and what was held has been released.
     InOrder,
+    /// Everything has stopped, but it was hastened: what was not done by then has been dropped.
+    CutShort,
     /// Not in time: something may still run, and its lease is left to expire.
     Hung,
 }
@@ -158,7 +160,7 @@ impl Host {
     /// Stops everything in order. At the deadline, or when [`hasten`](Self::hasten) is cancelled, what is not done by then is
     /// dropped; and a second later this returns in any case.
     pub async fn shutdown(self, within: Duration) -> Stopped {
-        let hasten = self.hasten.clone();
+        let (hasten, hastened) = (self.hasten.clone(), self.hasten.clone());
         let late = async {
             if timeout(within, hasten.cancelled()).await.is_err() {
                 tracing::warn!(?within, "the shutdown takes too long, and is hastened");
@@ -168,7 +170,7 @@ impl Host {
         };
         tokio::select! {
             biased;
-            () = self.stop() => Stopped::InOrder,
+            () = self.stop() => if hastened.is_cancelled() { Stopped::CutShort } else { Stopped::InOrder },
             () = late => {
                 tracing::error!("something does not stop; leases that it needs are left to expire");
                 Stopped::Hung

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use lease_core::Pretty;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -85,8 +86,19 @@ pub(crate) struct Sending {
     finished: watch::Sender<u64>,
     /// Counts the flushes: whoever waits to try again does so at once.
     hurried: watch::Sender<u64>,
+    /// What ends a flush before all is sent.
+    away: watch::Sender<Away>,
     stop: CancellationToken,
     stop_deadline: OnceLock<Instant>,
+}
+
+/// What says that the endpoint takes nothing for now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Away {
+    /// The attempts that have failed without a wait that the endpoint asked for.
+    failures: u64,
+    /// Until when the endpoint wants nothing to be sent.
+    until: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -137,11 +149,14 @@ impl Sending {
             filled: Notify::new(),
             finished: watch::Sender::new(0),
             hurried: watch::Sender::new(0),
+            away: watch::Sender::default(),
             stop,
             stop_deadline: OnceLock::new(),
         });
         let worker = Arc::clone(&sending);
         let work = async move {
+            // Dropped after the senders, also where they are cut short.
+            let _end = End(&worker);
             let consumers = (0..worker.queue.num_consumers).map(|_| worker.send_queued());
             join_all(consumers).await;
         };
@@ -161,8 +176,9 @@ impl Sending {
                 (state.waiting.pop_front(), self.stop.is_cancelled())
             };
             if let Some(queued) = next {
-                self.deliver(&queued.request).await;
-                self.finish(&queued);
+                let mut sent = Sent { sending: self, queued, settled: false };
+                self.deliver(&sent.queued.request).await;
+                sent.settled = true;
             } else if stopped {
                 return;
             } else {
@@ -226,8 +242,10 @@ impl Sending {
         let mut backoff = Backoff::new(&self.retry);
         loop {
             if self.state().given_up {
-                return self.drop_request(request, "the collector stops, and the endpoint takes nothing");
+                return self.drop_request(request, "the endpoint takes nothing");
             }
+            // Before the failure is noted: a flush either sees the failure or is seen here.
+            let hurried = self.hurried.subscribe();
             let (message, after) = match self.attempt(request).await {
                 Ok(taken) => return self.taken(request, &taken),
                 Err(Failure::Permanent(message)) => return self.drop_request(request, &message),
@@ -241,12 +259,16 @@ impl Sending {
                 return self.drop_request(request, &message);
             }
             let wait = backoff.next(fastrand::f64()).max(after.unwrap_or_default());
+            self.away.send_modify(|away| match after {
+                Some(_) => away.until = Instant::now().checked_add(wait),
+                None => away.failures += 1,
+            });
             let at = Instant::now().checked_add(wait);
             if !self.retry.max_elapsed_time.is_zero() && at.is_none_or(|at| give_up_at.is_some_and(|end| end < at)) {
                 return self.drop_request(request, &format!("no attempt is left: {message}"));
             }
             self.complaints.tries_again(&message, wait);
-            self.wait(wait, after.is_some()).await;
+            self.wait(wait, after.is_some(), hurried).await;
         }
     }
 
@@ -260,15 +282,14 @@ impl Sending {
             biased;
             outcome = self.transport.send(request) => outcome,
             () = limit => Err(Failure::Retryable {
-                message: "the collector stopped before the endpoint had answered".to_owned(),
+                message: format!("the endpoint has not answered within {}", Pretty(STOP_GRACE)),
                 after: None,
             }),
         }
     }
 
     /// Waits; a stop ends it, and so does a flush unless the endpoint has asked for the wait.
-    async fn wait(&self, wait: Duration, asked_for: bool) {
-        let mut hurried = self.hurried.subscribe();
+    async fn wait(&self, wait: Duration, asked_for: bool, mut hurried: watch::Receiver<u64>) {
         let hurry = async {
             if asked_for || hurried.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -285,6 +306,7 @@ impl Sending {
         let rejected = taken.rejected.min(request.items);
         self.counters.sent(request.signal, request.items - rejected);
         self.counters.send_failed(request.signal, rejected);
+        self.away.send_if_modified(|away| away.until.take().is_some());
         self.complaints.taken();
         if rejected > 0 || !taken.message.is_empty() {
             self.complaints.partial(request, rejected, &taken.message);
@@ -293,9 +315,46 @@ impl Sending {
 
     fn drop_request(&self, request: &Request, message: &str) {
         self.counters.send_failed(request.signal, request.items);
-        self.complaints.dropped(request, message);
+        if self.stop.is_cancelled() {
+            self.complaints.dropped_at_stop(request, message);
+        } else {
+            self.complaints.dropped(request, message);
+        }
     }
 }
+
+/// A request of the queue that a sender has taken up. A sender that is cut short leaves it unsettled.
+struct Sent<'a> {
+    sending: &'a Sending,
+    queued: Queued,
+    settled: bool,
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.sending.drop_request(&self.queued.request, CUT_SHORT);
+        }
+        self.sending.finish(&self.queued);
+    }
+}
+
+/// The end of the sending, which may come while requests are queued: they are counted, and all that was dropped is told.
+struct End<'a>(&'a Sending);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let rest = std::mem::take(&mut self.0.state().waiting);
+        for queued in rest {
+            self.0.drop_request(&queued.request, CUT_SHORT);
+            self.0.finish(&queued);
+        }
+        self.0.complaints.tell_rest();
+    }
+}
+
+/// Why a request is dropped that a hastened stop left no time for.
+const CUT_SHORT: &str = "it was cut short before the endpoint had taken them";
 
 /// A request that its receiver waits for. When the receiver does no longer, nothing else does either.
 struct Direct<'a> {
@@ -354,11 +413,19 @@ impl Consumer for Sending {
 
     async fn flush(&self, deadline: std::time::Instant) {
         let mut finished = self.finished.subscribe();
+        let mut away = self.away.subscribe();
+        let failures = away.borrow().failures;
         let end = self.state().next;
         self.hurried.send_modify(|count| *count += 1);
         while self.state().pending.first().is_some_and(|oldest| *oldest < end) {
+            let now = *away.borrow_and_update();
+            // What is queued is sent later; who waits for it here would wait in vain.
+            if now.failures > failures || now.until.is_some_and(|until| until > deadline.into()) {
+                return;
+            }
             tokio::select! {
                 _ = finished.changed() => {}
+                _ = away.changed() => {}
                 () = sleep_until(deadline.into()) => return,
             }
         }

@@ -25,6 +25,16 @@ struct State {
     dropped: Trouble,
     full: Trouble,
     partial: Trouble,
+    at_stop: Option<AtStop>,
+}
+
+/// What is dropped while the collector stops: told once, at the end.
+#[derive(Debug)]
+struct AtStop {
+    requests: u64,
+    items: u64,
+    /// Why the first was.
+    message: String,
 }
 
 /// When one kind was told last, and what has come since.
@@ -78,6 +88,38 @@ impl Complaints {
         if let Some((requests, items)) = self.state().dropped.note(request.items) {
             let signal = request.signal;
             tracing::error!(exporter = %self.id, %signal, requests, items, "dropped: {message}");
+        }
+    }
+
+    /// Keeps it for [`tell_rest`](Self::tell_rest).
+    pub(super) fn dropped_at_stop(&self, request: &Request, message: &str) {
+        let mut state = self.state();
+        let found = state.at_stop.get_or_insert_with(|| AtStop { requests: 0, items: 0, message: message.to_owned() });
+        found.requests += 1;
+        found.items += request.items;
+    }
+
+    /// The end: tells what was not told yet, each kind with its number.
+    pub(super) fn tell_rest(&self) {
+        let State { dropped, full, partial, at_stop, .. } = std::mem::take(&mut *self.state());
+        for (trouble, what) in [
+            (dropped, "dropped before the stop, since that was last told"),
+            (full, "dropped because the queue was full, since that was last told"),
+        ] {
+            let Trouble { times: requests, items, .. } = trouble;
+            if requests > 0 {
+                tracing::error!(exporter = %self.id, requests, items, "{what}");
+            }
+        }
+        let Trouble { times: requests, items: rejected, .. } = partial;
+        if requests > 0 {
+            tracing::warn!(
+                exporter = %self.id, requests, rejected,
+                "the endpoint took a part, or made a remark, since that was last told"
+            );
+        }
+        if let Some(AtStop { requests, items, message }) = at_stop {
+            tracing::error!(exporter = %self.id, requests, items, "dropped: the collector stops, and {message}");
         }
     }
 

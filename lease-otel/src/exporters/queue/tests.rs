@@ -6,7 +6,7 @@ use lease_core::Reason;
 use lease_core::testing::grant;
 
 use super::*;
-use crate::test_kit::{Tally, batch};
+use crate::test_kit::{Logs, Tally, batch};
 
 const SENT: &str = "otelcol_exporter_sent_metric_points";
 const FAILED: &str = "otelcol_exporter_send_failed_metric_points";
@@ -255,6 +255,91 @@ async fn a_flush_returns_when_all_is_sent_or_at_the_deadline() {
     never.offer(1).await.unwrap();
     never.flush(secs(3)).await;
     assert_eq!(never.began.elapsed(), secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_does_not_wait_for_an_endpoint_that_is_away() {
+    let rig = Rig::new(queue(10, 2), retry(), &[], retryable(None));
+    for items in [1, 2, 4] {
+        rig.offer(items).await.unwrap();
+    }
+    rig.until_attempts(2).await;
+    rig.flush(secs(5)).await;
+    assert_eq!(rig.began.elapsed(), secs(0), "what waits was tried at once, and that has failed");
+    assert!(rig.attempts().len() > 2);
+    assert_eq!(rig.tally.count(FAILED), 0, "it is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_as_the_endpoint_asks_for_if_there_is_time() {
+    let rig = Rig::new(queue(10, 1), RetrySettings { initial_interval: secs(1), ..retry() }, &[], Answer::Take);
+    for (asked, within, flushed_after) in [(2, 5, 2), (9, 5, 0)] {
+        rig.endpoint.answers.lock().unwrap().push_back(retryable(Some(secs(asked))));
+        let before = Instant::now();
+        rig.offer(1).await.unwrap();
+        rig.flush(secs(within)).await;
+        assert_eq!(before.elapsed(), secs(flushed_after), "asked for {asked} s");
+    }
+    rig.tally.until(|tally| tally.count(SENT) == 2).await;
+    let before = Instant::now();
+    rig.endpoint.answers.lock().unwrap().push_back(retryable(Some(secs(2))));
+    rig.offer(1).await.unwrap();
+    rig.flush(secs(5)).await;
+    assert_eq!((before.elapsed(), rig.tally.count(SENT)), (secs(2), 3), "what was asked for earlier is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_is_dropped_at_the_end_is_told_in_one_line() {
+    let (logs, _guard) = Logs::keep();
+    let rig = Rig::new(queue(10, 2), retry(), &[], retryable(None));
+    for _ in 0..7 {
+        rig.offer(5).await.unwrap();
+    }
+    rig.until_attempts(2).await;
+    assert_eq!(rig.end().await.count(FAILED), 35);
+    let text = logs.text();
+    assert_eq!(text.matches("dropped").count(), 1, "{text}");
+    assert!(text.contains("dropped: the collector stops, and not now exporter=otlp requests=7 items=35"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_dropped_before_the_end_and_not_told_is_told_then() {
+    let (logs, _guard) = Logs::keep();
+    let refused = Answer::Fail(Failure::Permanent("malformed".to_owned()));
+    let rig = Rig::new(queue(2, 1), retry(), &[refused.clone(), refused.clone(), refused], Answer::Never);
+    for _ in 0..3 {
+        rig.offer(5).await.unwrap();
+        rig.flush(secs(1)).await;
+    }
+    for items in [1, 2, 4, 8] {
+        let _ = rig.offer(items).await;
+    }
+    rig.end().await;
+    for told in [
+        "dropped: malformed exporter=otlp signal=metrics requests=1 items=5",
+        "dropped before the stop, since that was last told exporter=otlp requests=2 items=10",
+        "dropped because the queue was full, since that was last told exporter=otlp requests=1 items=8",
+        "dropped: the collector stops, and the endpoint has not answered within 5s exporter=otlp requests=2 items=3",
+    ] {
+        assert_eq!(logs.text().matches(told).count(), 1, "{told} is not in\n{}", logs.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_is_cut_short_counts_and_tells_what_is_dropped() {
+    let (logs, _guard) = Logs::keep();
+    let rig = Rig::new(queue(10, 2), retry(), &[], Answer::Never);
+    for _ in 0..7 {
+        rig.offer(5).await.unwrap();
+    }
+    rig.until_attempts(2).await;
+    rig.stop.cancel();
+    rig.work.abort();
+    assert!(rig.work.await.unwrap_err().is_cancelled());
+    assert_eq!((rig.tally.count(FAILED), rig.tally.gauge("otelcol_exporter_queue_size")), (35, Some(0.0)));
+    let text = logs.text();
+    assert_eq!(text.matches("dropped").count(), 1, "{text}");
+    assert!(text.contains(CUT_SHORT) && text.contains("requests=7 items=35"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,10 +36,10 @@ async fn each_status_is_tried_again_or_not_as_the_specification_says() {
         sent += 1;
         grpc.until_sent(sent).await;
     }
-    for status in [429, 502, 503, 504] {
+    for (before, status) in [429, 502, 503, 504].into_iter().enumerate() {
         sink.next([refuse(0, status, None)]);
         http.offer(1).await.unwrap();
-        http.flush().await;
+        http.until_sent(before as u64 + 1).await;
     }
     assert_eq!((http.tally.count(SENT), http.tally.count(FAILED)), (4, 0));
     assert_eq!(grpc.tally.count(FAILED), 0);
