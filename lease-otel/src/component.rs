@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use lease_core::Leadership;
+use lease_k8s::AuthType;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ComponentId, Fields};
 use crate::data::{Batch, Signal};
-use crate::elector::LeaderElector;
+use crate::elector::{Candidacy, LeaderElector};
 
 /// Why a component did not start: one message that says what is wrong and what to do.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
@@ -83,6 +84,8 @@ pub struct Scope {
     pub outputs: Outputs,
     /// The term that it runs in; none where it names no elector. To be checked between a read and the hand-over.
     pub leadership: Option<Leadership>,
+    /// For what its elector contends, and as who; none where it names no elector, or one that does not say it.
+    pub candidacy: Option<Candidacy>,
     /// Cancelled when it is to stop: the term drains or is lost, or the collector shuts down.
     pub stop: CancellationToken,
     /// Where the component counts what it does.
@@ -139,6 +142,11 @@ pub trait Receiver: fmt::Debug + Send + Sync {
     /// The elector that it names: it runs only while that leads.
     fn elector(&self) -> Option<&ElectorChoice> {
         None
+    }
+
+    /// Whether it reaches the API server as a pod's service account only because its section does not say otherwise.
+    fn assumes_service_account(&self) -> bool {
+        false
     }
 
     /// How long it may take to stop by itself, where the user has said so: an elector whose lease is let go leaves it that
@@ -204,6 +212,11 @@ pub trait ExporterFactory: fmt::Debug + Send + Sync {
 /// An exporter as configured. All pipelines that name it share one instance.
 #[async_trait]
 pub trait Exporter: fmt::Debug + Send + Sync {
+    /// What it needs for itself alone, as it is called: another exporter that has the same is told of.
+    fn claim(&self) -> Option<String> {
+        None
+    }
+
     /// The instance; its task, if it has one, ends after a flush when `stop` is cancelled. An endpoint that is down is no
     /// reason not to start.
     async fn start(
@@ -232,6 +245,16 @@ pub trait Extension: fmt::Debug + Send + Sync {
     /// Whether it is an elector, so that receivers may name it.
     fn is_elector(&self) -> bool {
         false
+    }
+
+    /// The lease that it contends for, as it is called: another elector that has the same is told of.
+    fn claim(&self) -> Option<String> {
+        None
+    }
+
+    /// How an elector reaches the API server, where it does.
+    fn auth_type(&self) -> Option<AuthType> {
+        None
     }
 
     /// One of its receivers may take so long to stop: an elector holds its lease for that time when it lets it go. Called

@@ -2,6 +2,7 @@
 
 mod components;
 mod connect;
+mod doubts;
 mod expand;
 mod fields;
 mod id;

@@ -14,6 +14,15 @@ pub type Start = Box<dyn Fn(Leadership) -> BoxFuture<'static, ()> + Send + Sync>
 /// Called when the term drains or is lost. It returns when its part of the work has stopped.
 pub type Stop = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
+/// For what a replica contends, and as who.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidacy {
+    /// The name of the lease, without its namespace.
+    pub lease: String,
+    /// What the record of the lease has as its holder while this replica leads.
+    pub identity: String,
+}
+
 /// Who calls back when this replica becomes the leader, and when it is no more.
 ///
 /// Any number of pairs may be registered, and stay so: each is started in every term, in the order of their registration,
@@ -22,11 +31,18 @@ pub type Stop = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 pub trait LeaderElector: fmt::Debug + Send + Sync {
     /// Registers a pair of callbacks.
     fn set_callbacks(&self, start: Start, stop: Stop);
+
+    /// For what this replica contends, and as who, where that is known.
+    fn candidacy(&self) -> Option<Candidacy> {
+        None
+    }
 }
 
 /// The elector that a receiver names, under any of the [keys](ELECTOR_KEYS) for it; none where it has none of them.
 pub fn chosen(fields: &mut Fields<'_>) -> Option<ElectorChoice> {
-    let mut found: Vec<_> = ELECTOR_KEYS.into_iter().filter_map(|key| Some((key, fields.parsed(key)?))).collect();
+    // One without a value is told of where it is known which electors there are.
+    let named = |key| if fields.is_blank(key) { fields.node(key).and(None) } else { Some((key, fields.parsed(key)?)) };
+    let mut found: Vec<_> = ELECTOR_KEYS.into_iter().filter_map(named).collect();
     if let [(first, _), (second, _), ..] = found.as_slice() {
         let (first, second) = (*first, *second);
         fields.error(second, format_args!("`{first}` names the elector already; keep one of the two"));

@@ -8,5 +8,5 @@ mod memory;
 
 pub use self::health::HealthCheckFactory;
 pub use self::kubernetes::KubernetesElectorFactory;
-pub(crate) use self::kubernetes::{Kubernetes, Lease, access};
+pub(crate) use self::kubernetes::{Kubernetes, Lease, access, unreachable};
 pub use self::memory::MemoryElectorFactory;

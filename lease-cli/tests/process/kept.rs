@@ -55,6 +55,7 @@ impl Meter for Silent {
 
 fn scope(leadership: &Leadership, outputs: Outputs) -> Scope {
     Scope {
+        candidacy: None,
         id: "exec".parse().expect("a name"),
         outputs,
         leadership: Some(leadership.clone()),

@@ -8,6 +8,7 @@ use super::problems::nearest;
 use super::tree::Place;
 use crate::component::{Exporter, Extension, Kind, Processor, Receiver, Registry};
 use crate::data::Signal;
+use crate::elector::ELECTOR_KEYS;
 
 /// Everything that the sections define.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Sections {
     pub(super) processors: Section<dyn Processor>,
     pub(super) exporters: Section<dyn Exporter>,
     pub(super) extensions: Section<dyn Extension>,
+    /// Where a receiver has the key of an elector, and no elector behind it.
+    pub(super) without_elector: Vec<(Place, String)>,
 }
 
 /// What one section defines.
@@ -38,11 +41,20 @@ pub(super) struct Defined<T: ?Sized> {
     pub(super) component: Box<T>,
 }
 
+impl<T: ?Sized> Defined<T> {
+    /// Where it is defined.
+    pub(super) fn at(&self) -> (&Place, &str) {
+        (&self.place, &self.path)
+    }
+}
+
 impl Sections {
     pub(super) fn read(fields: &mut Fields<'_>, registry: &Registry) -> Self {
+        let mut without_elector = Vec::new();
         let receivers = section(fields, "receivers", "receiver", &registry.receivers(), |kind, fields| {
             let factory = registry.receiver(kind)?;
             let receiver = factory.configure(fields, registry);
+            without_elector.extend(fields.asked_and_blank(&ELECTOR_KEYS));
             let signals = receiver.signals().unwrap_or(factory.kind().signals);
             Some((Kind { signals, ..factory.kind() }, receiver))
         });
@@ -58,7 +70,7 @@ impl Sections {
             let factory = registry.extension(kind)?;
             Some((factory.kind(), factory.configure(fields)))
         });
-        let mut sections = Self { receivers, processors, exporters, extensions };
+        let mut sections = Self { receivers, processors, exporters, extensions, without_elector };
         sections.refuse_connectors(fields);
         sections
     }
@@ -82,7 +94,7 @@ fn section<T: ?Sized>(
     name: &'static str,
     what: &'static str,
     kinds: &[Kind],
-    configure: impl Fn(&str, &mut Fields<'_>) -> Option<(Kind, Box<T>)>,
+    mut configure: impl FnMut(&str, &mut Fields<'_>) -> Option<(Kind, Box<T>)>,
 ) -> Section<T> {
     let mut section = Section { what, components: Vec::new(), unknown: HashSet::new() };
     let mut lines: HashMap<ComponentId, Place> = HashMap::new();

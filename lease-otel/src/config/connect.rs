@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::components::{Section, Sections};
+use super::doubts;
 use super::id::ComponentId;
 use super::pipelines::{Service, Written};
 use super::problems::{Problems, nearest};
@@ -13,7 +14,8 @@ use crate::data::Signal;
 
 /// The collector, of use only when no error was noted.
 pub(super) fn connect(service: Service, sections: Sections, problems: &mut Problems) -> Collector {
-    let Sections { receivers, processors, exporters, mut extensions } = sections;
+    let Sections { receivers, processors, exporters, mut extensions, without_elector } = sections;
+    doubts::without_elector(&without_elector, &extensions, problems);
     let mut used = Used::default();
     for reference in &service.extensions {
         used.extensions.extend(extensions.find(reference, problems));
@@ -37,6 +39,10 @@ pub(super) fn connect(service: Service, sections: Sections, problems: &mut Probl
             elector.component.allow_stop(timeout);
         }
     }
+    doubts::electors(&receivers, &used.receivers, &extensions, &used.extensions, problems);
+    doubts::collisions(&receivers, &used.receivers, &extensions, &used.extensions, problems);
+    let files = used.exporters.iter().map(|at| &exporters.components[*at]);
+    doubts::claimed_twice(files.filter_map(|defined| Some((defined.component.claim()?, defined.at()))), FILE, problems);
     extensions.warn_of_unused(&used.extensions, "is not in `service.extensions`", problems);
     receivers.warn_of_unused(&used.receivers, "is in no pipeline", problems);
     processors.warn_of_unused(&used.processors, "is in no pipeline", problems);
@@ -116,6 +122,9 @@ impl<T: ?Sized> Section<T> {
         all.filter(|(at, _)| used.contains(at)).map(|(_, defined)| (defined.id, defined.component)).collect()
     }
 }
+
+/// What comes of two exporters with the same file.
+const FILE: &str = "what they write is mixed or lost; let pipelines share one exporter, or give each a path of its own";
 
 /// Notes when the elector that a receiver names is not one that runs.
 fn check_elector(

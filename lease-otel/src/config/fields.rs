@@ -19,6 +19,8 @@ pub struct Fields<'a> {
     path: String,
     entries: &'a [(Key, Node)],
     asked: Vec<&'static str>,
+    /// What has been told of already, and is nothing to recommend.
+    told: Vec<&'static str>,
     problems: &'a mut Problems,
 }
 
@@ -38,7 +40,7 @@ impl<'a> Fields<'a> {
                 &[]
             }
         };
-        Self { place: section.place.clone(), path, entries, asked: Vec::new(), problems }
+        Self { place: section.place.clone(), path, entries, asked: Vec::new(), told: Vec::new(), problems }
     }
 
     /// Where the section begins.
@@ -104,6 +106,23 @@ impl<'a> Fields<'a> {
     /// Whether a key is there, also one that is not asked for.
     pub fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|(found, _)| found.name == key)
+    }
+
+    /// Whether a key is there and nothing behind it.
+    pub fn is_blank(&self, key: &str) -> bool {
+        let found = self.entries.iter().find(|(found, _)| found.name == key);
+        found.is_some_and(|(_, node)| match &node.value {
+            Value::Null => true,
+            Value::String(text) => text.trim().is_empty(),
+            _ => false,
+        })
+    }
+
+    /// Those of these keys that somebody has asked for and that are there with nothing behind them.
+    pub(crate) fn asked_and_blank(&self, keys: &[&'static str]) -> Vec<(Place, String)> {
+        let blank = keys.iter().filter(|key| self.asked.contains(key) && self.is_blank(key));
+        let found = blank.filter_map(|key| self.entries.iter().find(|(found, _)| found.name == **key));
+        found.map(|(key, _)| (key.place.clone(), self.path_of(&key.name))).collect()
     }
 
     fn expected(&mut self, key: &str, what: &str, found: &Node) {
@@ -249,12 +268,22 @@ impl<'a> Fields<'a> {
 
     /// Keys that the reference knows and this does not do: each is accepted with a warning.
     pub fn accepted(&mut self, keys: &[&'static str]) {
+        self.ignored(keys, "has no effect here; the OpenTelemetry Collector knows it");
+    }
+
+    /// Keys that have no effect, and why: each is accepted with that as a warning.
+    pub fn ignored(&mut self, keys: &[&'static str], why: &str) {
         for key in keys {
-            if let Some((found, _)) = self.entries.iter().find(|(found, _)| found.name == *key) {
-                let path = self.path_of(key);
-                self.problems.warning(&found.place, path, "has no effect here; the OpenTelemetry Collector knows it");
-            }
-            self.asked.push(key);
+            self.warning(key, why);
+            self.told.push(key);
+        }
+    }
+
+    /// A key that belongs elsewhere: where it is there, that is an error.
+    pub fn misplaced(&mut self, key: &'static str, message: impl fmt::Display) {
+        if self.has(key) {
+            self.error(key, message);
+            self.told.push(key);
         }
     }
 
@@ -266,12 +295,12 @@ impl<'a> Fields<'a> {
         // A key before it of which nothing is below: it may be that what belongs there has lost its indentation.
         let mut above = None;
         for (key, node) in self.entries {
-            if self.asked.contains(&key.name.as_str()) {
+            if self.asked.contains(&key.name.as_str()) || self.told.contains(&key.name.as_str()) {
                 above = (node.value == Value::Null).then_some(key);
                 continue;
             }
             let path = if self.path.is_empty() { key.name.clone() } else { format!("{}.{}", self.path, key.name) };
-            let mut message = if let Some(near) = nearest(&key.name, self.asked.iter().copied()) {
+            let mut message = if let Some(near) = nearest(&key.name, self.asked.iter().chain(&self.told).copied()) {
                 format!("unknown key; did you mean `{near}`?")
             } else {
                 let mut known = self.asked.clone();

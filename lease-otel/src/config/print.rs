@@ -23,19 +23,24 @@ pub struct Printed<'a> {
     mode: Mode,
     /// How many keys lead to it. The first two are a section and a name, which say nothing about what is secret.
     depth: usize,
-    /// Whether it stands below a key of which everything is secret.
-    is_secret: bool,
+    /// Whether it stands below a key of which everything is secret, and how.
+    secret: Secret,
 }
 
 impl<'a> Printed<'a> {
     /// The tree, shown in this mode.
     pub fn new(node: &'a Node, mode: Mode) -> Self {
-        Self { node, mode, depth: 0, is_secret: false }
+        Self { node, mode, depth: 0, secret: Secret::No }
     }
 
     fn below(self, key: &Key, node: &'a Node) -> Self {
-        let is_secret = self.is_secret || self.depth >= 2 && is_secret(&key.name);
-        Self { node, depth: self.depth + 1, is_secret, ..self }
+        let secret = match self.secret {
+            // The name in `{name, value}` is none, and two that are hidden would be the same.
+            Secret::Items if key.name == "name" => Secret::No,
+            Secret::No if self.depth >= 2 => secret(&key.name),
+            other => other,
+        };
+        Self { node, depth: self.depth + 1, secret, ..self }
     }
 }
 
@@ -47,13 +52,14 @@ impl std::fmt::Debug for Printed<'_> {
 
 impl Serialize for Printed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let is_hidden = self.is_secret && self.mode == Mode::Redacted;
+        let is_hidden = self.secret != Secret::No && self.mode == Mode::Redacted;
         match &self.node.value {
             Value::Null => serializer.serialize_unit(),
             Value::List(items) => {
                 let mut list = serializer.serialize_seq(Some(items.len()))?;
+                let secret = if self.secret == Secret::Whole { Secret::Items } else { self.secret };
                 for node in items {
-                    list.serialize_element(&Self { node, ..*self })?;
+                    list.serialize_element(&Self { node, secret, ..*self })?;
                 }
                 list.end()
             }
@@ -63,6 +69,9 @@ impl Serialize for Printed<'_> {
                     map.serialize_entry(&key.name, &self.below(key, node))?;
                 }
                 map.end()
+            }
+            Value::String(text) if is_hidden && self.secret == Secret::Pairs => {
+                serializer.serialize_str(&without_values(text))
             }
             _ if is_hidden => serializer.serialize_str(REDACTED),
             Value::Bool(value) => serializer.serialize_bool(*value),
@@ -85,6 +94,33 @@ const SECRET: [&str; 9] =
 
 /// Keys all of whose values are secret: `key_pem` is a key itself, and what is in `headers` and `env` is anybody's guess.
 const SECRET_WHOLE: [&str; 6] = ["headers", "headerslist", "env", "environment", "keypem", "bearer"];
+
+/// What of a node is secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Secret {
+    No,
+    /// All of it.
+    Whole,
+    /// It is an item of a list that is, which may be `{name, value}`.
+    Items,
+    /// The values in `NAME=VALUE,NAME=VALUE`.
+    Pairs,
+}
+
+fn secret(key: &str) -> Secret {
+    match key {
+        "headers_list" => Secret::Pairs,
+        _ if is_secret(key) => Secret::Whole,
+        _ => Secret::No,
+    }
+}
+
+/// `NAME=VALUE,NAME=VALUE` without the values; what has no `=` may be a value as a whole.
+fn without_values(text: &str) -> String {
+    let pair =
+        |pair: &str| pair.split_once('=').map_or_else(|| REDACTED.to_owned(), |(name, _)| format!("{name}={REDACTED}"));
+    text.split(',').map(pair).collect::<Vec<_>>().join(",")
+}
 
 fn is_secret(key: &str) -> bool {
     let key: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();

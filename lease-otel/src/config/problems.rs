@@ -17,7 +17,9 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
+        // A `--set` is called by its path.
+        let said = self.place.source.strip_prefix("--set ").is_some_and(|keys| keys == self.path);
+        if self.path.is_empty() || said {
             write!(f, "{}: {}", self.place, self.message)
         } else {
             write!(f, "{}: {}: {}", self.place, self.path, self.message)

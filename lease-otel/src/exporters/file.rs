@@ -105,6 +105,11 @@ struct Settings {
 
 #[async_trait]
 impl Exporter for Settings {
+    fn claim(&self) -> Option<String> {
+        // Any number may write to what is no file, such as /dev/stdout.
+        (!self.path.starts_with("/dev")).then(|| format!("the file {}", self.path.display()))
+    }
+
     async fn start(
         &self,
         id: &ComponentId,

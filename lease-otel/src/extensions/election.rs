@@ -8,7 +8,7 @@ use lease_core::{Builder, Election, Instant, Notice, Observation, Observer, Purp
 use super::candidate::StartWhen;
 use crate::component::{Label, Meter, RunningExtension, StartError};
 use crate::config::ComponentId;
-use crate::elector::{LeaderElector, Start, Stop};
+use crate::elector::{Candidacy, LeaderElector, Start, Stop};
 use crate::telemetry::names;
 
 /// What an elector is called in its metrics.
@@ -27,7 +27,10 @@ pub(super) struct RunningElector {
 }
 
 #[derive(Debug)]
-struct State(Mutex<Phase>);
+struct State {
+    phase: Mutex<Phase>,
+    candidacy: Candidacy,
+}
 
 #[derive(Debug)]
 enum Phase {
@@ -43,6 +46,7 @@ impl RunningElector {
         id: &ComponentId,
         election: Builder,
         named: Named,
+        candidacy: Candidacy,
         start_when: StartWhen,
         telemetry: Arc<dyn Meter>,
     ) -> Result<Self, StartError> {
@@ -53,13 +57,13 @@ impl RunningElector {
             StartWhen::Ready => Phase::Waiting(Box::new(election)),
             StartWhen::Immediately => Phase::Running(election.start()?),
         };
-        Ok(Self { id: id.clone(), state: Arc::new(State(Mutex::new(phase))) })
+        Ok(Self { id: id.clone(), state: Arc::new(State { phase: Mutex::new(phase), candidacy }) })
     }
 }
 
 impl State {
     fn change<R>(&self, change: impl FnOnce(Phase) -> (Phase, R)) -> R {
-        let mut phase = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         let (next, result) = change(std::mem::replace(&mut *phase, Phase::Ended));
         *phase = next;
         result
@@ -76,6 +80,10 @@ impl LeaderElector for State {
             }
             Phase::Ended => (Phase::Ended, ()),
         });
+    }
+
+    fn candidacy(&self) -> Option<Candidacy> {
+        Some(self.candidacy.clone())
     }
 }
 

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lease_core::{Constraints, HolderIdentity, LeaderElection};
-use lease_k8s::{Access, AuthType, K8sClient, K8sLock};
+use lease_k8s::{Access, AuthType, K8sClient, K8sError, K8sLock};
 
 use super::candidate::{Candidate, candidate};
 use super::election::{Named, RunningElector};
 use crate::component::{Extension, ExtensionFactory, Kind, Meter, RunningExtension, StartError};
 use crate::config::{ComponentId, Fields};
+use crate::elector::Candidacy;
+use crate::errors::with_causes;
 
 /// The kind `k8s_leader_elector`.
 ///
@@ -56,10 +58,19 @@ pub(crate) fn access(fields: &mut Fields<'_>) -> Option<Access> {
         }
     };
     if context.is_some() && auth_type != AuthType::KubeConfig {
-        fields.error("context", lease_k8s::K8sError::NoKubeconfig { auth_type });
+        fields.error("context", K8sError::NoKubeconfig { auth_type });
         return None;
     }
     Some(Access { auth_type, context, kubeconfig: None })
+}
+
+/// Why the API server cannot be reached, with the way out of a section.
+pub(crate) fn unreachable(error: &K8sError) -> String {
+    let text = with_causes(error);
+    match error {
+        K8sError::NotInCluster => format!("{text}; outside a cluster set `auth_type: kubeConfig`"),
+        _ => text,
+    }
 }
 
 /// A Lease and this replica as a candidate for it.
@@ -120,18 +131,30 @@ impl Extension for Kubernetes {
         };
         let Lease { name, namespace, candidate } = lease;
         // A client of its own, so that nothing else holds up the renewals.
-        let client = K8sClient::connect(access.clone()).await?;
+        let client = K8sClient::connect(access.clone()).await.map_err(|error| unreachable(&error))?;
         let lock = client.lock(namespace, name)?;
         let identity = HolderIdentity::unique(&candidate.name)?;
         tracing::info!(elector = %id, lease = %lock, %identity, timing = %candidate.timing, "standing by");
         // A thread of its own, so that receivers that are busy do not either.
+        let candidacy = Candidacy { lease: name.clone(), identity: identity.to_string() };
         let election = LeaderElection::watched(lock, identity).timing(candidate.timing).dedicated_thread();
         let named = Named { lease: name.clone(), namespace: namespace.clone(), backend: "k8s" };
-        Ok(Box::new(RunningElector::start(id, election, named, candidate.start_when, telemetry)?))
+        Ok(Box::new(RunningElector::start(id, election, named, candidacy, candidate.start_when, telemetry)?))
     }
 
     fn is_elector(&self) -> bool {
         true
+    }
+
+    fn claim(&self) -> Option<String> {
+        let Lease { name, namespace, .. } = self.lease.as_ref()?;
+        // Another context may be another cluster.
+        let context = self.access.as_ref()?.context.as_ref().map(|context| format!(" of context {context}"));
+        Some(format!("the Lease {namespace}/{name}{}", context.unwrap_or_default()))
+    }
+
+    fn auth_type(&self) -> Option<AuthType> {
+        self.access.as_ref().map(|access| access.auth_type)
     }
 
     fn allow_stop(&mut self, stop_timeout: Duration) {

@@ -12,6 +12,7 @@ use super::candidate::{Candidate, candidate};
 use super::election::{Named, RunningElector};
 use crate::component::{Extension, ExtensionFactory, Kind, Meter, RunningExtension, StartError};
 use crate::config::{ComponentId, Fields};
+use crate::elector::Candidacy;
 
 /// The kind `memory_leader_elector`. It excludes nobody outside of this process.
 ///
@@ -38,7 +39,10 @@ impl ExtensionFactory for MemoryElectorFactory {
     fn configure(&self, fields: &mut Fields<'_>) -> Box<dyn Extension> {
         let name = named(fields, "lease_name");
         let store = named(fields, "lease_namespace");
-        fields.accepted(&["auth_type", "context"]);
+        fields.ignored(
+            &["auth_type", "context"],
+            "has no effect here; `k8s_leader_elector` knows it, and this lease is of this process alone",
+        );
         Box::new(Memory { name, store, candidate: candidate(fields, Constraints::FINE) })
     }
 }
@@ -76,13 +80,18 @@ impl Extension for Memory {
         let Some(candidate) = &self.candidate else { return Err("its configuration is wrong".into()) };
         let lock = store(&self.store).lock(self.name.as_str());
         let identity = HolderIdentity::unique(&candidate.name)?;
+        let candidacy = Candidacy { lease: self.name.clone(), identity: identity.to_string() };
         let election = LeaderElection::watched(lock, identity).timing(candidate.timing);
         let named = Named { lease: self.name.clone(), namespace: self.store.clone(), backend: "memory" };
-        Ok(Box::new(RunningElector::start(id, election, named, candidate.start_when, telemetry)?))
+        Ok(Box::new(RunningElector::start(id, election, named, candidacy, candidate.start_when, telemetry)?))
     }
 
     fn is_elector(&self) -> bool {
         true
+    }
+
+    fn claim(&self) -> Option<String> {
+        Some(format!("the lease {}/{} of this process", self.store, self.name))
     }
 
     fn allow_stop(&mut self, stop_timeout: Duration) {
@@ -152,9 +161,10 @@ mod tests {
         let election = LeaderElection::watched(lock, HolderIdentity::exact("a").expect("a name"))
             .timing(timing.build().expect("they go together"));
         let named = Named { lease: "x".to_owned(), namespace: "y".to_owned(), backend: "memory" };
+        let candidacy = Candidacy { lease: "x".to_owned(), identity: "a".to_owned() };
         let id = "memory_leader_elector".parse().expect("a name");
         let start_when = super::super::candidate::StartWhen::Ready;
-        let elector = RunningElector::start(&id, election, named, start_when, Arc::new(Telemetry::new()));
+        let elector = RunningElector::start(&id, election, named, candidacy, start_when, Arc::new(Telemetry::new()));
         let error = elector.expect("it waits").ready().expect_err("the store keeps whole seconds only");
         assert!(error.to_string().starts_with("retry period 100ms is below 1s"), "{error}");
     }

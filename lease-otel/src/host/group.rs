@@ -12,12 +12,17 @@ use tokio_util::sync::CancellationToken;
 use super::HostError;
 use super::seat::{Seat, Stint};
 use crate::component::{Consumer, Work};
+use crate::config::ComponentId;
+use crate::elector::Candidacy;
 use crate::errors::with_causes;
 
 /// Receivers that start and stop together, in their order.
 #[derive(Debug)]
 pub(super) struct Group {
     seats: Vec<Arc<Seat>>,
+    /// What they are called.
+    members: Arc<[ComponentId]>,
+    candidacy: Option<Candidacy>,
     /// Everything that they feed, to be flushed when they have stopped.
     sinks: Vec<Arc<dyn Consumer>>,
     /// Cancelled when nothing is waited for any more.
@@ -35,19 +40,21 @@ struct Current {
 }
 
 impl Group {
-    pub(super) fn new(seats: Vec<Arc<Seat>>, hasten: CancellationToken) -> Arc<Self> {
+    pub(super) fn new(seats: Vec<Arc<Seat>>, candidacy: Option<Candidacy>, hasten: CancellationToken) -> Arc<Self> {
         let mut sinks: Vec<Arc<dyn Consumer>> = Vec::new();
         for (_, sink) in seats.iter().flat_map(|seat| &seat.outputs.0) {
             if !sinks.iter().any(|known| Arc::ptr_eq(known, sink)) {
                 sinks.push(Arc::clone(sink));
             }
         }
-        Arc::new(Self { seats, sinks, hasten, current: Mutex::new(None) })
+        let members = seats.iter().map(|seat| seat.id.clone()).collect();
+        Arc::new(Self { seats, members, candidacy, sinks, hasten, current: Mutex::new(None) })
     }
 
     /// A term begins. A receiver that does not start ends it for all: its elector is told to let another replica try.
     pub(super) async fn lead(&self, leadership: Leadership) {
-        let stint = Stint { stop: leadership.draining().child_token(), leadership: Some(leadership) };
+        let stop = leadership.draining().child_token();
+        let stint = self.stint(Some(leadership), stop);
         if let Err((seat, error)) = self.start(stint.clone()).await {
             stint.step_down(&seat, &format!("it did not start: {}", with_causes(&*error)));
         }
@@ -55,11 +62,15 @@ impl Group {
 
     /// The collector begins. A receiver that does not start keeps it from that.
     pub(super) async fn run(&self, stop: CancellationToken) -> Result<(), HostError> {
-        self.start(Stint { leadership: None, stop }).await.map_err(|(seat, source)| HostError {
+        self.start(self.stint(None, stop)).await.map_err(|(seat, source)| HostError {
             what: "receiver",
             id: seat.id.clone(),
             source,
         })
+    }
+
+    fn stint(&self, leadership: Option<Leadership>, stop: CancellationToken) -> Stint {
+        Stint { leadership, candidacy: self.candidacy.clone(), members: Arc::clone(&self.members), stop }
     }
 
     async fn start(&self, stint: Stint) -> Result<(), (Arc<Seat>, crate::component::StartError)> {

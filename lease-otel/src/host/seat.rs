@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::flow::of_term;
 use crate::component::{Meter, Outputs, Receiver, Scope, StartError, Work};
 use crate::config::ComponentId;
+use crate::elector::Candidacy;
 use crate::errors::with_causes;
 use crate::telemetry::names;
 
@@ -29,6 +30,9 @@ pub(super) struct Seat {
 #[derive(Clone, Debug)]
 pub(super) struct Stint {
     pub(super) leadership: Option<Leadership>,
+    pub(super) candidacy: Option<Candidacy>,
+    /// All that start and stop together.
+    pub(super) members: Arc<[ComponentId]>,
     pub(super) stop: CancellationToken,
 }
 
@@ -36,10 +40,23 @@ impl Stint {
     /// Gives the term up, if it is one, so that another replica may try.
     pub(super) fn step_down(self, seat: &Seat, why: &str) {
         let Some(leadership) = self.leadership else { return };
-        tracing::error!(receiver = %seat.id, why, "stepping down, so that another replica may try");
+        tracing::error!(receiver = %seat.id, why, "{}", farewell(&self.members, &seat.id));
         seat.telemetry.add(names::STEP_DOWNS, &seat.id, 1);
         leadership.step_down();
     }
+}
+
+/// What a step-down means, also for what else is under the lease.
+fn farewell(members: &[ComponentId], failed: &ComponentId) -> String {
+    let others: Vec<String> = members.iter().filter(|id| *id != failed).map(|id| format!("`{id}`")).collect();
+    let text = "stepping down, so that another replica may try".to_owned();
+    if others.is_empty() {
+        return text;
+    }
+    let others = others.join(", ");
+    format!(
+        "{text}; the others under this lease stop too: {others}; a lease of its own for `{failed}` keeps them apart"
+    )
 }
 
 impl Seat {
@@ -52,6 +69,7 @@ impl Seat {
                 None => self.outputs.clone(),
             },
             leadership: stint.leadership.clone(),
+            candidacy: stint.candidacy.clone(),
             stop: stint.stop.child_token(),
             telemetry: Arc::clone(&self.telemetry),
         };
@@ -153,3 +171,17 @@ const STEADY: Duration = Duration::from_mins(1);
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 const PAUSE_DOUBLINGS_MAX: u32 = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_down_names_those_that_stop_with_it() {
+        let ids = ["dummy/a", "exec", "dummy/b"].map(|id| id.parse().expect("it is an id"));
+        let alone = "stepping down, so that another replica may try";
+        assert_eq!(farewell(&ids[..1], &ids[0]), alone);
+        let told = "the others under this lease stop too: `dummy/a`, `dummy/b`; a lease of its own for `exec` keeps them apart";
+        assert_eq!(farewell(&ids, &ids[1]), format!("{alone}; {told}"));
+    }
+}

@@ -33,11 +33,11 @@ impl Host {
             receivers.into_iter().map(|(id, receiver)| (id, Arc::from(receiver))).collect();
         let mut electors = HashMap::new();
         for (id, extension) in &extensions {
-            self.start_extension(id, &**extension, &meter, &mut electors).await?;
+            self.start_extension("extension", id, &**extension, &meter, &mut electors).await?;
         }
         for (id, receiver) in &receivers {
             if let Some(ElectorChoice::Own(extension)) = receiver.elector() {
-                self.start_extension(id, &**extension, &meter, &mut electors).await?;
+                self.start_extension("receiver", id, &**extension, &meter, &mut electors).await?;
             }
         }
         let sinks = self.start_exporters(exporters, &meter).await?;
@@ -62,17 +62,18 @@ impl Host {
 
     async fn start_extension(
         &mut self,
+        what: &'static str,
         id: &ComponentId,
         extension: &dyn Extension,
         meter: &Arc<dyn Meter>,
         electors: &mut HashMap<ComponentId, Arc<dyn LeaderElector>>,
     ) -> Result<(), HostError> {
         let started = extension.start(id, Arc::clone(meter)).await;
-        let running = started.map_err(|source| HostError { what: "extension", id: id.clone(), source })?;
+        let running = started.map_err(|source| HostError { what, id: id.clone(), source })?;
         if let Some(elector) = running.elector() {
             electors.insert(id.clone(), elector);
         }
-        tracing::debug!(extension = %id, "started");
+        tracing::debug!(what, %id, "started");
         self.extensions.push((id.clone(), running));
         Ok(())
     }
@@ -145,7 +146,7 @@ impl Host {
                 },
             }
         }
-        let always = self.always.insert(Group::new(always, self.hasten.clone()));
+        let always = self.always.insert(Group::new(always, None, self.hasten.clone()));
         always.run(self.always_stop.clone()).await?;
         for (id, seats) in led {
             let elector = electors.get(&id).ok_or_else(|| HostError {
@@ -153,7 +154,7 @@ impl Host {
                 id: seats[0].id.clone(),
                 source: unknown_elector(&id),
             })?;
-            let leading = Group::new(seats, self.hasten.clone());
+            let leading = Group::new(seats, elector.candidacy(), self.hasten.clone());
             let stopped = Arc::clone(&leading);
             elector.set_callbacks(
                 Box::new(move |leadership| {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lease_k8s::AuthType;
 
 use crate::component::{ElectorChoice, Extension, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
 use crate::config::{ComponentId, Fields, Node, Value, unknown_kind};
@@ -38,7 +39,7 @@ impl ReceiverFactory for CreatorFactory {
         let mut section = Fields::new(node, path, fields.problems());
         let lease = Lease::read(&mut section, LEASE_DEFAULT);
         section.finish();
-        let inner = inner(fields, registry);
+        let inner = inner(fields, registry, access.as_ref().map(|access| access.auth_type));
         let mut elector = Kubernetes { access, lease };
         if let Some(timeout) = inner.as_ref().and_then(|inner| inner.receiver.stop_timeout()) {
             elector.allow_stop(timeout);
@@ -48,7 +49,7 @@ impl ReceiverFactory for CreatorFactory {
 }
 
 /// The one receiver below `receiver`. None when there is none or it is wrong, which is noted.
-fn inner(fields: &mut Fields<'_>, registry: &Registry) -> Option<Inner> {
+fn inner(fields: &mut Fields<'_>, registry: &Registry, auth_type: Option<AuthType>) -> Option<Inner> {
     let Some(mut section) = fields.section("receiver") else {
         fields.error("receiver", MISSING);
         return None;
@@ -88,10 +89,15 @@ fn inner(fields: &mut Fields<'_>, registry: &Registry) -> Option<Inner> {
         section.problems().error(&key.place, path, message);
         return None;
     }
+    if receiver.assumes_service_account() && auth_type == Some(AuthType::KubeConfig) {
+        section.problems().warning(&key.place, path, SERVICE_ACCOUNT);
+    }
     let signals = receiver.signals().unwrap_or(factory.kind().signals);
     Some(Inner { id, receiver, signals })
 }
 
+const SERVICE_ACCOUNT: &str = "its creator has `auth_type: kubeConfig`, and this receiver has none, which is serviceAccount; \
+                               outside a cluster it needs `auth_type: kubeConfig` too";
 const MISSING: &str = "a receiver is missing: name its kind here, and below that its keys";
 /// As the singleton receiver creator has it.
 const LEASE_DEFAULT: Option<(&str, &str)> = Some(("singleton-receiver", "default"));

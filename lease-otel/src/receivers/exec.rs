@@ -25,8 +25,8 @@ use crate::data::Signal;
 use crate::elector;
 
 /// The kind `exec`. Where a pipeline of logs has it, each line that the command writes is a log record; otherwise the
-/// command writes to where the collector does. No shell is involved. It finds `LEASE_HELD=1` in its environment and in
-/// `LEASE_TOKEN` the fencing token of the term.
+/// command writes to where the collector does. No shell is involved. Under an elector it finds `LEASE_HELD=1` in its
+/// environment, `LEASE_NAME`, `LEASE_IDENTITY`, and in `LEASE_TOKEN` the fencing token of the term.
 ///
 /// | key | default | meaning |
 /// |---|---|---|

@@ -186,7 +186,7 @@ async fn pull(
             }
         }
         if let Some(trouble) = trouble.as_ref().filter(|trouble| said.as_ref() != Some(trouble)) {
-            tracing::warn!(receiver = %outlet.id(), "{}", trouble.about(&resource.target()));
+            tracing::warn!(receiver = %outlet.id(), "{}", trouble.about_list(&resource.target()));
         }
         said = trouble;
         if said.is_none() {

@@ -25,7 +25,7 @@ use crate::config::Fields;
 use crate::data::Signal;
 use crate::elector::chosen;
 pub(crate) use crate::errors::with_causes;
-use crate::extensions;
+use crate::extensions::{self, unreachable};
 
 /// What one kind of receiver reads and hands over.
 pub(crate) trait Reader: Clone + fmt::Debug + Send + Sync + 'static {
@@ -47,11 +47,13 @@ pub(crate) trait Reader: Clone + fmt::Debug + Send + Sync + 'static {
 pub(crate) struct Configured<R> {
     pub(crate) reader: R,
     elector: Option<ElectorChoice>,
+    says_auth_type: bool,
 }
 
 impl<R: Reader> Configured<R> {
     pub(crate) fn read(fields: &mut Fields<'_>) -> Self {
-        Self { elector: chosen(fields), reader: R::read(fields) }
+        let says_auth_type = fields.has("auth_type") && !fields.is_blank("auth_type");
+        Self { elector: chosen(fields), reader: R::read(fields), says_auth_type }
     }
 
     pub(crate) fn work(&self, client: Client, scope: Scope) -> Work {
@@ -66,9 +68,13 @@ impl<R: Reader> Receiver for Configured<R> {
         self.elector.as_ref()
     }
 
+    fn assumes_service_account(&self) -> bool {
+        !self.says_auth_type
+    }
+
     /// Asks the server nothing: one that is away is waited for by the work.
     async fn start(&self, scope: Scope) -> Result<Work, StartError> {
-        let client = K8sClient::connect(self.reader.access().clone()).await.map_err(|error| with_causes(&error))?;
+        let client = K8sClient::connect(self.reader.access().clone()).await.map_err(|error| unreachable(&error))?;
         Ok(self.work(client.reader(), scope))
     }
 }

@@ -145,7 +145,7 @@ async fn run(config: &Config, client: &Client, outlet: &Outlet) {
             }
             state.is_due = trouble.is_some();
             if let Some(trouble) = trouble.as_ref().filter(|trouble| state.said.as_ref() != Some(trouble)) {
-                tracing::warn!(receiver = %outlet.id(), "{}; the others go on", trouble.about(&resource.target()));
+                tracing::warn!(receiver = %outlet.id(), "{}; the others go on", trouble.about_list(&resource.target()));
             }
             state.said = trouble;
         }

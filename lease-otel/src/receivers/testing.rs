@@ -57,6 +57,7 @@ pub(crate) fn scope(signal: Signal) -> (Scope, UnboundedReceiver<Batch>, Arc<Cou
     let (sender, receiver) = unbounded_channel();
     let counts = Arc::new(Counts::default());
     let scope = Scope {
+        candidacy: None,
         id: "x".parse().unwrap(),
         outputs: Outputs(vec![(signal, Arc::new(Sink(sender)))]),
         leadership: None,

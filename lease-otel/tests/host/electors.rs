@@ -246,6 +246,14 @@ async fn outside_of_a_cluster_a_service_account_is_no_way_in() {
     assert_eq!(error.to_string(), "extension k8s_leader_elector did not start");
     assert_eq!(
         std::error::Error::source(&error).expect("why").to_string(),
-        "unable to load k8s config, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined"
+        "unable to load k8s config, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined; outside a cluster \
+         set `auth_type: kubeConfig`"
     );
+
+    let creator = "leader_receiver_creator: {receiver: {dummy: }}";
+    let rest = "exporters: {debug: }\nservice: {pipelines: {metrics: {receivers: [leader_receiver_creator], exporters: [debug]}}}";
+    let loaded =
+        load(&Journal::default(), &format!("receivers: {{{creator}}}\n{rest}")).expect("nothing is wrong with it");
+    let error = Host::start(loaded.collector, Arc::new(Telemetry::new())).await.expect_err("no cluster");
+    assert_eq!(error.to_string(), "receiver leader_receiver_creator did not start", "it is no extension");
 }

@@ -22,6 +22,8 @@ fn secrets_are_shown_only_when_they_are_asked_for() {
         "auth: {password: hunter2}",
         "auth: {Client_Secret: hunter2}",
         "headers_list: 'a=hunter2'",
+        "headers_list: 'a=hunter2,b=hunter2==, hunter2'",
+        "headers: [hunter2]",
         "api_key: hunter2",
         "api-key: hunter2",
         "bearer_token: hunter2",
@@ -50,6 +52,18 @@ fn secrets_are_shown_only_when_they_are_asked_for() {
     assert!(!number.contains("12345"), "{number}");
     let debug = format!("{:?}", Printed::new(&read("a: {b: {token: hunter2}}"), Mode::Unredacted));
     assert!(!debug.contains("hunter2"), "{debug}");
+}
+
+#[test]
+fn names_of_headers_are_shown_so_that_what_is_shown_loads() {
+    for (text, shown) in [
+        ("headers_list: 'a=x,b=y=='", r#""headers_list":"a=[REDACTED],b=[REDACTED]""#),
+        ("headers: [{name: a, value: x}]", r#""headers":[{"name":"a","value":"[REDACTED]"}]"#),
+        ("headers: {name: x}", r#""headers":{"name":"[REDACTED]"}"#),
+    ] {
+        let json = json(&format!("exporters: {{otlp: {{{text}}}}}"), Mode::Redacted);
+        assert!(json.contains(shown), "{json}");
+    }
 }
 
 #[test]

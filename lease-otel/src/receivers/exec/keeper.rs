@@ -19,6 +19,7 @@ use super::output::Output;
 use super::wire::{Ended, Order, Report};
 use crate::component::{Scope, StartError};
 use crate::data::Signal;
+use crate::elector::Candidacy;
 
 /// A command that runs under its keeper. Dropping it kills everything; the leadership is kept until that is done.
 #[derive(Debug)]
@@ -91,11 +92,16 @@ pub(super) async fn launch(spec: &Spec, scope: &Scope) -> Result<Kept, StartErro
     }
 }
 
-/// What the command is told of the term: that there is one, and its token for a resource that compares tokens.
+/// What the command is told of the term, as under `lease run`: that there is one, whose it is, and its token for a resource
+/// that compares tokens.
 fn held(scope: &Scope) -> Vec<(&'static str, String)> {
     let Some(leadership) = &scope.leadership else { return Vec::new() };
-    let token = leadership.token().map(|token| ("LEASE_TOKEN", token.to_string()));
-    std::iter::once(("LEASE_HELD", "1".to_owned())).chain(token).collect()
+    let mut variables = vec![("LEASE_HELD", "1".to_owned())];
+    if let Some(Candidacy { lease, identity }) = scope.candidacy.clone() {
+        variables.extend([("LEASE_NAME", lease), ("LEASE_IDENTITY", identity)]);
+    }
+    variables.extend(leadership.token().map(|token| ("LEASE_TOKEN", token.to_string())));
+    variables
 }
 
 struct Run {
@@ -245,3 +251,39 @@ const KILL_TAKES: Duration = Duration::from_millis(250);
 /// How long after the end of everything a keeper may take to say so, or to say that it is still killing, which it does each
 /// second. One that has said neither is stuck.
 const STUCK: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::elector::LeaderElector;
+    use crate::receivers::testing;
+    use crate::testing::ScriptedElector;
+
+    #[tokio::test]
+    async fn the_command_is_told_what_a_command_of_lease_run_is_told() {
+        let (scope, _batches, _) = testing::scope(Signal::Logs);
+        assert_eq!(held(&scope), [], "without an elector nothing is held");
+        let elector = Arc::new(ScriptedElector::new());
+        let (terms, mut seen) = mpsc::unbounded_channel();
+        elector.set_callbacks(
+            Box::new(move |leadership| {
+                let candidacy = Some(Candidacy { lease: "foo".to_owned(), identity: "pod-0_x".to_owned() });
+                let scope = Scope { candidacy, leadership: Some(leadership), ..scope.clone() };
+                let token = scope.leadership.as_ref().and_then(Leadership::token).map(|token| token.to_string());
+                terms.send((held(&scope), token)).expect("the test listens");
+                Box::pin(async {})
+            }),
+            Box::new(|| Box::pin(async {})),
+        );
+        elector.lead().await;
+        let (held, token) = seen.recv().await.expect("a term begins");
+        let mut expected = vec![("LEASE_HELD", "1"), ("LEASE_NAME", "foo"), ("LEASE_IDENTITY", "pod-0_x")];
+        expected.extend(token.as_deref().map(|token| ("LEASE_TOKEN", token)));
+        let held: Vec<(&str, &str)> = held.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(held, expected);
+    }
+}

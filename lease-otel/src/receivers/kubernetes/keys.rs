@@ -49,9 +49,8 @@ impl Switches<'_> {
         }
         // A file that lost its indentation has the names where the section is.
         for name in self.known.iter().chain(self.others) {
-            if fields.node(name).is_some() {
-                fields.error(name, format_args!("belongs under `{key}`: indent it by two spaces more than `{key}:`"));
-            }
+            let message = format_args!("belongs under `{key}`: indent it by two spaces more than `{key}:`");
+            fields.misplaced(name, message);
         }
     }
 }

@@ -64,15 +64,24 @@ impl Trouble {
         matches!(self, Self::Denied(_) | Self::Absent)
     }
 
-    /// What is said of it, with the way out.
+    /// What is said of it where the target is listed and watched, with the way out.
     pub(crate) fn about(&self, target: &Target) -> String {
+        self.told(target, "list, watch")
+    }
+
+    /// The same where it is listed only.
+    pub(crate) fn about_list(&self, target: &Target) -> String {
+        self.told(target, "list")
+    }
+
+    fn told(&self, target: &Target, verbs: &str) -> String {
         match self {
             Self::Denied(verb) => {
                 let role = if target.namespace.is_some() { "Role" } else { "ClusterRole" };
                 format!(
                     "the server does not let us {verb} {target}; it needs this rule in a {role}: {{apiGroups: [{:?}], \
-                     resources: [{}], verbs: [list, watch]}}",
-                    target.group, target.resource
+                     resources: [{}], verbs: [{}]}}",
+                    target.group, target.resource, verbs
                 )
             }
             Self::Unknown => format!("{target}: the server does not accept our credentials"),
@@ -105,6 +114,8 @@ mod tests {
             "the server does not let us list deployments.apps; it needs this rule in a ClusterRole: \
              {apiGroups: [\"apps\"], resources: [deployments], verbs: [list, watch]}"
         );
+        let listed = Trouble::of_code(403, "", "list").about_list(&target);
+        assert!(listed.ends_with("resources: [deployments], verbs: [list]}"), "{listed}");
         let target = Target { group: String::new(), resource: "pods".to_owned(), namespace: Some("shop".to_owned()) };
         let said = Trouble::of_code(403, "", "watch").about(&target);
         assert!(

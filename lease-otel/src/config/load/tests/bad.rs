@@ -29,7 +29,109 @@ fn error(what: &str, by: &str) -> String {
 
 #[test]
 fn what_is_good_is_good() {
-    assert_eq!(load_all(&[GOOD]).expect("it is good").warnings, []);
+    let warnings = load_all(&[GOOD]).expect("it is good").warnings;
+    let says: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let way_out = "write `k8s_leader_elector: memory_leader_elector` into each that is to run on one replica only";
+    let elector =
+        "yaml:4:14: extensions.memory_leader_elector: no receiver that runs names it, so nothing runs under it; ";
+    assert_eq!(says, [format!("{elector}{way_out}")]);
+    let led = GOOD.replace("interval: 1s", "interval: 1s, k8s_leader_elector: memory_leader_elector");
+    assert_eq!(load_all(&[&led]).expect("it is good").warnings, []);
+}
+
+#[test]
+fn an_elector_that_is_not_named_is_no_elector_that_is_not_wanted() {
+    let old = "interval: 1s";
+    for key in ["k8s_leader_elector: ", "leader_elector: ''", "leaderelector: ' '"] {
+        let error = error(old, key);
+        let says =
+            "an elector is missing; name `memory_leader_elector`, or leave the key out: then it runs on every replica";
+        assert!(error.starts_with("1:21: receivers.dummy.") && error.ends_with(says), "{error}");
+    }
+    let set = Source::set("receivers.dummy.k8s_leader_elector=").expect("it has a `=`");
+    let problems = load(&[Source::Yaml(GOOD.to_owned()), set], &environment, &registry()).expect_err("it is empty");
+    let said = problems.errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(
+        said.len() == 1 && said[0].starts_with("--set receivers.dummy.k8s_leader_elector: an elector is"),
+        "{said:?}"
+    );
+    let none = GOOD.replace(old, "k8s_leader_elector: ").replace("memory_leader_elector: , ", "");
+    let errors = errors(&[&none.replace("[memory_leader_elector, h", "[h")]);
+    assert!(errors.len() == 1 && errors[0].contains("missing; define one in `extensions` and name it"), "{errors:?}");
+}
+
+/// The warnings of what is good.
+fn warnings(text: &str) -> Vec<String> {
+    let loaded = load_all(&[text]).unwrap_or_else(|problems| panic!("{problems:?}"));
+    loaded.warnings.iter().map(|warning| warning.to_string().trim_start_matches("yaml:").to_owned()).collect()
+}
+
+#[test]
+fn what_two_want_for_themselves_is_told_with_both_places() {
+    let text = "receivers:
+  dummy/a: {k8s_leader_elector: k8s_leader_elector/a}
+  dummy/b: {k8s_leader_elector: k8s_leader_elector/b}
+  leader_receiver_creator: {leader_election: {lease_name: x, lease_namespace: y}, receiver: {dummy: }}
+extensions:
+  k8s_leader_elector/a: {lease_name: x, lease_namespace: y}
+  k8s_leader_elector/b: {lease_name: x, lease_namespace: z}
+exporters: {file/a: {path: /tmp/f}, file/b: {path: /tmp/f}, file/c: {path: /dev/stdout}, file/d: {path: /dev/stdout}}
+service:
+  extensions: [k8s_leader_elector/a, k8s_leader_elector/b]
+  pipelines:
+    metrics: {receivers: [dummy/a, dummy/b, leader_receiver_creator], exporters: [file/a, file/b, file/c, file/d]}
+";
+    let said = warnings(text);
+    assert_eq!(said.len(), 2, "{said:#?}");
+    let lease =
+        "the Lease y/x is that of `receivers.leader_receiver_creator` at yaml:4:3 too; they contend with each other";
+    assert!(said[0].starts_with(&format!("6:3: extensions.k8s_leader_elector/a: {lease}")), "{said:#?}");
+    let file = "the file /tmp/f is that of `exporters.file/a` at yaml:8:13 too; what they write is mixed or lost";
+    assert!(said[1].starts_with(&format!("8:37: exporters.file/b: {file}")), "{said:#?}");
+    assert_eq!(warnings(&text.replace("lease_namespace: z", "lease_namespace: y")).len(), 3);
+    let contexts = text.replace("a: {lease_name: x", "a: {auth_type: kubeConfig, context: c, lease_name: x");
+    assert_eq!(warnings(&contexts).len(), 1, "another cluster has another lease");
+    assert_eq!(warnings(&text.replace("file/a, file/b", "file/a")).len(), 2, "one that does not run takes nothing");
+}
+
+#[test]
+fn a_receiver_that_reaches_the_server_otherwise_than_its_elector_is_told() {
+    let text = |receiver: &str, auth_type: &str| {
+        format!(
+            "receivers: {{k8s_cluster: {{{receiver}k8s_leader_elector: k8s_leader_elector}}}}\nexporters: {{debug: }}\n\
+             extensions: {{k8s_leader_elector: {{auth_type: {auth_type}, lease_name: x, lease_namespace: y}}}}\n\
+             service: {{extensions: [k8s_leader_elector], pipelines: {{metrics: {{receivers: [k8s_cluster], exporters: [debug]}}}}}}"
+        )
+    };
+    let said = warnings(&text("", "kubeConfig"));
+    let expected =
+        "1:13: receivers.k8s_cluster: its elector `k8s_leader_elector` has `auth_type: kubeConfig`, and this receiver";
+    assert!(said.len() == 1 && said[0].starts_with(expected), "{said:?}");
+    for (receiver, auth_type) in [
+        ("", "serviceAccount"),
+        ("auth_type: kubeConfig, ", "kubeConfig"),
+        ("auth_type: serviceAccount, ", "kubeConfig"),
+    ] {
+        assert_eq!(warnings(&text(receiver, auth_type)), [] as [String; 0], "{receiver} {auth_type}");
+    }
+    let creator = "receivers: {leader_receiver_creator: {auth_type: kubeConfig, receiver: {k8s_cluster: }}}\nexporters: \
+                   {debug: }\nservice: {pipelines: {metrics: {receivers: [leader_receiver_creator], exporters: [debug]}}}";
+    let said = warnings(creator);
+    let expected =
+        "1:73: receivers.leader_receiver_creator.receiver.k8s_cluster: its creator has `auth_type: kubeConfig`";
+    assert!(said.len() == 1 && said[0].starts_with(expected), "{said:?}");
+    assert_eq!(warnings(&creator.replace("k8s_cluster: }", "k8s_cluster: {auth_type: none}}")), [] as [String; 0]);
+}
+
+#[test]
+fn only_keys_that_are_valid_at_a_place_are_named_there() {
+    let text = "receivers: {k8s_cluster: {zzz: 1}}\nexporters: {debug: }\n\
+                service: {pipelines: {metrics: {receivers: [k8s_cluster], exporters: [debug]}}}";
+    let errors = errors(&[text]);
+    let known = "allocatable_types_to_report, auth_type, collection_interval, context, distribution, k8s_leader_elector, \
+                 leader_elector, leaderelector, metrics, namespace, namespaces, node_conditions_to_report, \
+                 resource_attributes";
+    assert_eq!(errors, [format!("1:27: receivers.k8s_cluster.zzz: unknown key; known here: {known}")]);
 }
 
 #[test]
@@ -120,7 +222,8 @@ fn an_elector_has_to_be_one_that_runs() {
     assert!(errors[0].contains("unknown k8s leader elector \"memory_leader_elector\": add it to `service.extensions`"));
     // A receiver that is in no pipeline asks nobody.
     let text = GOOD.replace(old, "{dummy: , dummy/x: {k8s_leader_elector: x}}");
-    assert_eq!(load_all(&[&text]).expect("it is good").warnings.len(), 1);
+    let said = warnings(&text);
+    assert!(said.len() == 2 && said[0].contains("receivers.dummy/x: is in no pipeline"), "{said:?}");
 }
 
 #[test]
@@ -260,6 +363,18 @@ fn connectors_are_refused_once() {
     let errors = errors(&[&text]);
     assert!(errors.len() == 1 && errors[0].starts_with("5:1: connectors: there are no connectors here"), "{errors:?}");
     load_all(&[&GOOD.replace("service:", "connectors: {}\nservice:")]).expect("there are none");
+}
+
+#[test]
+fn a_path_that_a_set_has_is_said_once() {
+    let set = Source::set("receivers.dummy.interval=soon").expect("it has a `=`");
+    let problems = load(&[Source::Yaml(GOOD.to_owned()), set], &environment, &registry()).expect_err("no duration");
+    let said = problems.errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(said.len() == 1 && said[0].matches("receivers.dummy.interval").count() == 1, "{said:?}");
+    let set = Source::set("receivers.dummy={intervall: 1s}").expect("it has a `=`");
+    let problems = load(&[Source::Yaml(GOOD.to_owned()), set], &environment, &registry()).expect_err("no key");
+    let said = problems.errors[0].to_string();
+    assert!(said.starts_with("--set receivers.dummy: receivers.dummy.intervall: unknown key"), "{said}");
 }
 
 #[test]
