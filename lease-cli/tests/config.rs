@@ -66,7 +66,7 @@ fn everything_that_is_wrong_is_listed_with_its_place() {
         [
             "bad.yaml:2:3: receivers.dumy: unknown kind of receiver `dumy`; did you mean `dummy`?",
             "bad.yaml:3:11: receivers.dummy.intervall: unknown key; did you mean `interval`?",
-            "--set exporters.debug.verbosity: exporters.debug.verbosity: the variable `NOBODY` is not set; set it, or give a \
+            "--set exporters.debug.verbosity: the variable `NOBODY` is not set; set it, or give a \
              default: ${env:NOBODY:-DEFAULT}",
         ]
     );
