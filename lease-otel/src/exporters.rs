@@ -1,7 +1,7 @@
 //! The exporters: where telemetry leaves the collector.
 
 mod connect;
-mod counters;
+pub(crate) mod counters;
 pub mod debug;
 pub mod file;
 mod go;

@@ -43,8 +43,8 @@ pub(crate) mod names {
     pub(crate) const DROPPED: &str = "lease_points_dropped_total";
 }
 
-/// What is said of those metrics that the collector itself has.
-const HELP: [(&str, &str); 9] = [
+/// What is said of the metrics of the collector and of its components.
+const HELP: [(&str, &str); 26] = [
     (names::MASTER_STATUS, "Whether this replica leads"),
     (names::SLOW_PATH, "Renewals that needed a read first"),
     (names::IS_LEADER, "Whether this replica leads"),
@@ -57,6 +57,23 @@ const HELP: [(&str, &str); 9] = [
         names::DROPPED,
         "Points that did not reach the exporter, or that the processor kept back, when the term in which they were read was lost",
     ),
+    ("lease_receiver_points_total", "Points of the receiver that the pipelines took"),
+    ("lease_receiver_points_dropped_total", "Points of the receiver that were dropped because their term was lost"),
+    ("lease_receiver_points_refused_total", "Points of the receiver that the pipelines refused"),
+    ("otelcol_exporter_sent_metric_points", "Metric points that the endpoint has taken"),
+    ("otelcol_exporter_sent_log_records", "Log records that the endpoint has taken"),
+    ("otelcol_exporter_sent_spans", "Spans that the endpoint has taken"),
+    ("otelcol_exporter_send_failed_metric_points", "Metric points that were queued and not taken by the endpoint"),
+    ("otelcol_exporter_send_failed_log_records", "Log records that were queued and not taken by the endpoint"),
+    ("otelcol_exporter_send_failed_spans", "Spans that were queued and not taken by the endpoint"),
+    ("otelcol_exporter_enqueue_failed_metric_points", "Metric points that the queue had no room for"),
+    ("otelcol_exporter_enqueue_failed_log_records", "Log records that the queue had no room for"),
+    ("otelcol_exporter_enqueue_failed_spans", "Spans that the queue had no room for"),
+    ("otelcol_exporter_queue_size", "How much the queue holds, in the unit of its sizer"),
+    ("otelcol_exporter_queue_capacity", "How much the queue can hold, in the unit of its sizer"),
+    ("otelcol_processor_refused_metric_points", "Metric points that were refused because memory was short"),
+    ("otelcol_processor_refused_log_records", "Log records that were refused because memory was short"),
+    ("otelcol_processor_refused_spans", "Spans that were refused because memory was short"),
 ];
 
 /// The metrics of one collector.
@@ -140,8 +157,11 @@ fn without_ending(name: &str) -> &str {
     name.strip_suffix("_total").unwrap_or(name)
 }
 
+/// Said of a metric of a component that is not the collector's own.
+const OTHER: &str = "Told by a component";
+
 fn help(name: &str) -> &'static str {
-    HELP.iter().find(|(known, _)| *known == name).map_or("Told by a component", |(_, help)| help)
+    HELP.iter().find(|(known, _)| *known == name).map_or(OTHER, |(_, help)| help)
 }
 
 fn owned(labels: &[Label<'_>]) -> Labels {
@@ -180,6 +200,28 @@ impl fmt::Debug for Telemetry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Signal;
+
+    #[test]
+    fn what_an_exporter_fails_to_do_is_there_from_the_start_with_what_it_means() {
+        let telemetry = std::sync::Arc::new(Telemetry::new());
+        let id: ComponentId = "otlp".parse().expect("a name");
+        let counters = crate::exporters::counters::Counters::new(&id, telemetry.clone());
+        counters.queue_capacity(9);
+        counters.queue_size(0);
+        for signal in Signal::ALL {
+            counters.sent(signal, 1);
+        }
+        let text = telemetry.text();
+        for items in ["metric_points", "log_records", "spans"] {
+            for failed in ["send_failed", "enqueue_failed"] {
+                let line = format!(r#"otelcol_exporter_{failed}_{items}_total{{component="otlp"}} 0"#);
+                assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+            }
+        }
+        assert_eq!(text.matches("# HELP").count(), 11, "{text}");
+        assert!(!text.contains(OTHER), "{text}");
+    }
 
     #[test]
     fn metrics_are_told_as_prometheus_reads_them() {

@@ -15,7 +15,13 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn new(id: &ComponentId, meter: Arc<dyn Meter>) -> Self {
-        Self { id: id.clone(), meter }
+        let counters = Self { id: id.clone(), meter };
+        // What is there from the start is seen to rise by whoever asks for a rate.
+        for signal in Signal::ALL {
+            counters.send_failed(signal, 0);
+            counters.enqueue_failed(signal, 0);
+        }
+        counters
     }
 
     /// Who counts.
@@ -72,8 +78,6 @@ impl Counters {
     }
 
     fn add(&self, counter: &'static str, items: u64) {
-        if items > 0 {
-            self.meter.add(counter, &self.id, items);
-        }
+        self.meter.add(counter, &self.id, items);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use lease_core::{Builder, Election, Instant, Notice, Observation, Observer, Purpose, Released};
+use lease_core::{Builder, Election, Instant, Notice, Observation, Observer, Purpose, Reason, Released};
 
 use super::candidate::StartWhen;
 use crate::component::{Label, Meter, RunningExtension, StartError};
@@ -52,6 +52,7 @@ impl RunningElector {
     ) -> Result<Self, StartError> {
         let metrics = Metrics { id: id.to_string(), named, telemetry, led: Mutex::new(false) };
         metrics.leads(false);
+        metrics.begin();
         let election = election.observer(metrics);
         let phase = match start_when {
             StartWhen::Ready => Phase::Waiting(Box::new(election)),
@@ -125,7 +126,32 @@ struct Metrics {
     led: Mutex<bool>,
 }
 
+/// Why a term is lost that nobody here has given up.
+const LOSSES: [Reason; 8] = [
+    Reason::Expired,
+    Reason::TakenOver,
+    Reason::Deleted,
+    Reason::Cleared,
+    Reason::Malformed,
+    Reason::Regressed,
+    Reason::IdentityConflict,
+    Reason::DrainTimeout,
+];
+
 impl Metrics {
+    /// Counters that are there from the start show the first loss in a rate.
+    fn begin(&self) {
+        for why in LOSSES {
+            self.lost(why, 0);
+        }
+    }
+
+    fn lost(&self, why: Reason, times: u64) {
+        let [lease, namespace, backend, component] = self.labels();
+        let labels = [lease, namespace, backend, component, ("reason", why.as_str())];
+        self.telemetry.add_labelled(names::LOSSES, &labels, times);
+    }
+
     fn leads(&self, leads: bool) {
         *self.led.lock().unwrap_or_else(PoisonError::into_inner) = leads;
         let value = if leads { 1.0 } else { 0.0 };
@@ -155,9 +181,7 @@ impl Observer for Metrics {
             }
             Observation::Notice(Notice::MustStop { why, .. }) => {
                 self.leads(false);
-                let [lease, namespace, backend, component] = self.labels();
-                let labels = [lease, namespace, backend, component, ("reason", why.as_str())];
-                self.telemetry.add_labelled(names::LOSSES, &labels, 1);
+                self.lost(*why, 1);
             }
             Observation::Notice(Notice::Stopped { .. }) => self.leads(false),
             // While it leads it writes what it knows; where that is not enough it has to read.

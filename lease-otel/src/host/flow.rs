@@ -23,6 +23,8 @@ pub(super) struct TermGuard {
 
 impl TermGuard {
     pub(super) fn new(id: ComponentId, next: Arc<dyn Consumer>, telemetry: Arc<dyn Meter>) -> Self {
+        // There from the start, so that a rate shows the first drop.
+        telemetry.add(names::DROPPED, &id, 0);
         Self { id, next, telemetry }
     }
 }

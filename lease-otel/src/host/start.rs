@@ -14,7 +14,7 @@ use crate::config::{Collector, ComponentId, Pipeline};
 use crate::data::Signal;
 use crate::elector::LeaderElector;
 use crate::http::{Answers, Server};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, names};
 
 type Consumers = HashMap<ComponentId, Arc<dyn Consumer>>;
 
@@ -136,6 +136,11 @@ impl Host {
                 ElectorChoice::Named(name) => name.value.clone(),
                 ElectorChoice::Own(_) => id.clone(),
             });
+            // There from the start, so that a rate shows the first failure.
+            meter.add(names::FAILURES, &id, 0);
+            if elector.is_some() {
+                meter.add(names::STEP_DOWNS, &id, 0);
+            }
             let outputs = outputs(entries.remove(&id).unwrap_or_default());
             let seat = Arc::new(Seat { id, receiver, outputs, telemetry: Arc::clone(meter) });
             match elector {

@@ -85,7 +85,7 @@ async fn work_that_ends_or_panics_is_started_again_after_a_pause_that_grows() {
         assert!((ms(1000)..=ms(2001)).contains(&pauses[2]), "{pauses:?}");
         assert!((ms(2000)..=ms(4001)).contains(&pauses[3]), "{pauses:?}");
         assert!(telemetry.text().contains("lease_receiver_failures_total{component=\"r\"} 3"));
-        assert!(!telemetry.text().contains("lease_step_downs_total"));
+        assert!(telemetry.text().contains("lease_step_downs_total{component=\"r\"} 0\n"));
         elector.drain(lease_core::Reason::HandedOver).await;
         assert_eq!(journal.count("r stops"), 1);
     }
