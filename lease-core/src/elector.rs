@@ -26,7 +26,7 @@ pub use self::canonical::Renaming;
 pub use self::event::*;
 pub use self::explain::Stance;
 use self::tenure::{Drain, Release, Stopping, Tenure};
-use self::view::{Found, View};
+use self::view::{Found, View, is_regress};
 use crate::lock::LockErrorKind;
 use crate::record::{HolderIdentity, LeaseRecord, Versioned};
 use crate::time::{Instant, Now, Timestamp};
@@ -130,6 +130,9 @@ struct Outstanding {
     purpose: Purpose,
     sent_at: Instant,
     deadline: Instant,
+    /// R12: the highest revision that was known when this was sent. An answer to an earlier request may come late and show
+    /// more than this one was shown.
+    floor: Option<u128>,
 }
 
 /// A write of ours: known by its renew time, and worth a hold from when it was sent.
@@ -285,8 +288,13 @@ impl Elector {
         actions: &mut Actions,
     ) {
         let Some(outstanding) = self.outstanding.take_if(|outstanding| outstanding.id == id) else {
-            if result.is_ok() {
-                actions.notices.push(Notice::LateAcknowledgement);
+            // R12: it counts for nothing, but what it shows was in the store.
+            match &result {
+                Ok(reply) => {
+                    reply.iter().for_each(|found| self.view.note_reply(found));
+                    actions.notices.push(Notice::LateAcknowledgement);
+                }
+                Err(failure) => failure.unreadable.iter().for_each(|found| self.view.note_reply(found)),
             }
             return;
         };
@@ -298,7 +306,7 @@ impl Elector {
 
     fn succeeded(&mut self, now: Now, request: &Outstanding, reply: Option<Versioned>, actions: &mut Actions) {
         if let Some(found) = &reply {
-            if self.view.is_regress(found.revision) || self.is_given_out_again(found) {
+            if is_regress(found.revision, request.floor) || self.is_given_out_again(found) {
                 self.refuse(Some(Refusal::Regressed), actions);
                 self.view.saw(now.instant, found.clone(), &self.config.timing);
                 self.note_read(now.instant, request);
@@ -400,7 +408,8 @@ impl Elector {
         if purpose == Purpose::Read {
             self.pace.read_sent_at = Some(now);
         }
-        self.outstanding = Some(Outstanding { id, purpose, sent_at: now, deadline });
+        let floor = self.view.revision_max;
+        self.outstanding = Some(Outstanding { id, purpose, sent_at: now, deadline, floor });
         actions.request = Some(Request { id, purpose, op, timeout: now.until_either(deadline) });
     }
 

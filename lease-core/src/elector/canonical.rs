@@ -51,6 +51,9 @@ impl Elector {
         if let Some(revision) = &mut self.view.revision_max {
             renaming.revision(revision);
         }
+        if let Some(floor) = self.outstanding.as_mut().and_then(|outstanding| outstanding.floor.as_mut()) {
+            renaming.revision(floor);
+        }
         if let Some(renew_time) = &mut self.view.renewed_at_max {
             renaming.renew_time(renew_time);
         }

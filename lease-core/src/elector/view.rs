@@ -105,11 +105,6 @@ impl View {
         known.max(self.transitions_max).map_or(0, |count| count.saturating_add(1))
     }
 
-    /// R12: whether this is older than what a reply has shown, so that, in a reply, the store has lost writes.
-    pub(super) fn is_regress(&self, revision: Option<u128>) -> bool {
-        matches!((revision, self.revision_max), (Some(revision), Some(max)) if revision < max)
-    }
-
     /// R12: whether a reply has shown another record at this revision, so that the store has lost writes and counts on.
     pub(super) fn is_given_out_again(&self, found: &Versioned) -> bool {
         found.revision.is_some()
@@ -119,7 +114,7 @@ impl View {
 
     /// Whether a hint is older than what is known already.
     pub(super) fn is_old_news(&self, hinted: &Versioned) -> bool {
-        self.is_regress(hinted.revision)
+        is_regress(hinted.revision, self.revision_max)
             || self.seen().is_some_and(|seen| {
                 seen.version == hinted.version
                     || matches!((hinted.revision, seen.revision), (Some(hint), Some(known)) if hint <= known)
@@ -333,6 +328,11 @@ impl View {
                 .is_none_or(|mark| mark.transitions < release.transitions || live.is_held_by(&mark.identity)),
         }
     }
+}
+
+/// R12: whether this is older than what was shown before, so that, in a reply, the store has lost writes.
+pub(super) fn is_regress(revision: Option<u128>, before: Option<u128>) -> bool {
+    matches!((revision, before), (Some(revision), Some(before)) if revision < before)
 }
 
 /// R2: how long a record must stay without a renewal before it may be replaced.
