@@ -102,10 +102,10 @@ fn prove(options: &Options) -> Result<ExitCode, String> {
     );
     let (excused, other): (Vec<_>, Vec<_>) = stats.overlaps.iter().partition(|overlap| overlap.excuse.is_some());
     let longest = |overlaps: &[&lease_memory::sim::Overlap]| {
-        Duration::from_nanos(overlaps.iter().map(|overlap| overlap.span_ns()).max().unwrap_or(0))
+        Duration::from_nanos(overlaps.iter().map(|overlap| overlap.span_ns()).max().unwrap_or(0)).as_secs_f64()
     };
     println!(
-        "overlaps: {} with a broken assumption (longest {:.3?}), {} without (longest {:.3?})",
+        "overlaps: {} with a broken assumption (longest {:.3} s), {} without (longest {:.3} s)",
         excused.len(),
         longest(&excused),
         other.len(),
