@@ -307,13 +307,8 @@ impl Elector {
     fn succeeded(&mut self, now: Now, request: &Outstanding, reply: Option<Versioned>, actions: &mut Actions) {
         if let Some(found) = &reply {
             if is_regress(found.revision, request.floor) || self.is_given_out_again(found) {
-                self.refuse(Some(Refusal::Regressed), actions);
                 self.view.saw(now.instant, found.clone(), &self.config.timing);
-                self.note_read(now.instant, request);
-                // Whoever refuses to lead must not come to lead by a write that is found later.
-                self.attempts.clear();
-                self.end_term(now.instant, Reason::Regressed, actions);
-                return;
+                return self.regressed(now.instant, request, actions);
             }
             self.view.note_reply(found);
         }
@@ -333,7 +328,23 @@ impl Elector {
         self.attempt_shown(&found.record).is_some() && self.view.is_given_out_again(found)
     }
 
+    /// R12: the store has lost writes.
+    fn regressed(&mut self, now: Instant, request: &Outstanding, actions: &mut Actions) {
+        self.refuse(Some(Refusal::Regressed), actions);
+        self.note_read(now, request);
+        // Whoever refuses to lead must not come to lead by a write that is found later.
+        self.attempts.clear();
+        self.end_term(now, Reason::Regressed, actions);
+    }
+
     fn failed(&mut self, now: Now, request: &Outstanding, failure: &Failure, actions: &mut Actions) {
+        if let Some(unreadable) = failure.unreadable.as_deref().filter(|_| request.purpose == Purpose::Read) {
+            if is_regress(unreadable.revision, request.floor) {
+                self.view.saw_malformed(now.instant, unreadable.clone(), &self.config.timing);
+                return self.regressed(now.instant, request, actions);
+            }
+            self.view.note_reply(unreadable);
+        }
         match &self.phase {
             Phase::Candidate => self.candidate_failed(now.instant, request, failure),
             Phase::Leading(_) | Phase::Draining(..) | Phase::Releasing(..) => {

@@ -80,7 +80,6 @@ impl Elector {
         let paced = asked.latest(request.sent_at + timing.retry_period());
         if request.purpose == Purpose::Read {
             if let Some(unreadable) = &failure.unreadable {
-                self.view.note_reply(unreadable);
                 self.view.saw_malformed(now, Versioned::clone(unreadable), &timing);
                 self.note_read(now, request);
                 return;

@@ -401,7 +401,6 @@ impl Elector {
             LockErrorKind::Malformed if !is_write => {
                 // An answer that shows no version is not the record's: it tells no more than none.
                 if let Some(unreadable) = &failure.unreadable {
-                    self.view.note_reply(unreadable);
                     self.view.saw_malformed(now, Versioned::clone(unreadable), &self.config.timing);
                     return self.end_term(now, Reason::Malformed, actions);
                 }
