@@ -291,7 +291,9 @@ impl Elector {
             // R12: it counts for nothing, but what it shows was in the store.
             match &result {
                 Ok(reply) => {
-                    reply.iter().for_each(|found| self.view.note_reply(found));
+                    if let Some(found) = reply {
+                        self.view.note_reply(found);
+                    }
                     actions.notices.push(Notice::LateAcknowledgement);
                 }
                 Err(failure) => failure.unreadable.iter().for_each(|found| self.view.note_reply(found)),
