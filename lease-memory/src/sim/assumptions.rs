@@ -47,6 +47,8 @@ pub(super) struct Assumptions {
     clocks_until_ns: Vec<u64>,
     edited_until_ns: u64,
     rolled_back: bool,
+    /// Whether it ever did.
+    has_rolled_back: bool,
     rolled_back_until_ns: u64,
     frozen_until_ns: Vec<u64>,
     /// Who cannot know of the holder before the latest edit.
@@ -66,6 +68,7 @@ impl Assumptions {
             clocks_until_ns: vec![0; nodes],
             edited_until_ns: 0,
             rolled_back: false,
+            has_rolled_back: false,
             rolled_back_until_ns: 0,
             frozen_until_ns: vec![0; nodes],
             ignorant_until_ns: vec![0; nodes],
@@ -101,6 +104,11 @@ impl Assumptions {
     /// Whether the store has lost writes, and nobody has raised the epoch since.
     pub(super) fn is_rolled_back(&self, now_ns: u64) -> bool {
         self.rolled_back || now_ns < self.rolled_back_until_ns
+    }
+
+    /// Whether the store has ever lost writes.
+    pub(super) fn has_rolled_back(&self) -> bool {
+        self.has_rolled_back
     }
 
     /// Whether somebody with a lower epoch than another had cannot know of that.
@@ -148,7 +156,7 @@ impl Assumptions {
     }
 
     pub(super) fn rolled_back(&mut self) {
-        self.rolled_back = true;
+        (self.rolled_back, self.has_rolled_back) = (true, true);
     }
 
     /// An operator has raised the epoch of everybody.

@@ -199,6 +199,17 @@ fn rollbacks(rng: &mut Rng) -> Schedule {
         // The epoch is stored beside the record, and gone with it.
         faults.push(fault(rng.u64(10..90) * SECOND, What::Edit { edit: Edit::Delete }));
     }
+    if rng.u8(0..4) == 0 {
+        // What was left may be damaged, and strangers may count it up beyond what was lost.
+        let mut edit_ns = at_ns + rng.u64(0..4 * SECOND);
+        if rng.bool() {
+            faults.push(fault(edit_ns, What::Edit { edit: Edit::Garbage }));
+        }
+        for _ in 0..rng.u8(0..6) {
+            edit_ns += rng.u64(0..2 * SECOND);
+            faults.push(fault(edit_ns, What::Edit { edit: Edit::Label }));
+        }
+    }
     quiet_after(rng, nodes, faults, end_ns)
 }
 

@@ -83,6 +83,8 @@ pub(super) struct Judged {
     /// The renew time that it showed.
     pub(super) renewed_at_max: Option<Timestamp>,
     pub(super) epoch_max: u32,
+    /// Whether an answer that counts has shown that the store has lost writes.
+    pub(super) knows_of_the_loss: bool,
     /// The highest count of transitions that a read has shown: that of a write may have come too late to count.
     pub(super) count_max: Option<u32>,
     /// The renew time and the revision that an answer has shown last.
@@ -142,6 +144,15 @@ impl Judged {
         }
         // One that is given out again has another record.
         revision != 0 && (revision < self.revision_max || renewed_at != self.renewed_at_max)
+    }
+
+    /// A reply shows a record at this revision that cannot be understood; says whether the store must have lost writes.
+    pub(super) fn saw_unreadable(&mut self, unreadable: &Versioned) -> bool {
+        let Some(revision) = unreadable.revision else { return false };
+        if revision > self.revision_max {
+            (self.revision_max, self.renewed_at_max) = (revision, unreadable.record.renew_time);
+        }
+        revision < self.revision_max
     }
 
     /// An answer shows this record, or that there is none: what is gone, or was made anew, releases nobody.

@@ -181,9 +181,9 @@ impl Oracle {
                 self.saw(Seen::LateAcknowledgement);
                 Ok(())
             }
-            Notice::Refusing(Some(_)) => {
+            Notice::Refusing(Some(refusal)) => {
                 self.saw(Seen::Refused);
-                Ok(())
+                rules::refuses(node, *refusal, self.assumptions.has_rolled_back())
             }
             _ => Ok(()),
         }
@@ -475,23 +475,27 @@ impl Oracle {
                 judged.saw_marks(found.as_ref().map(|found| &found.record));
                 judged.epoch_max = judged.epoch_max.max(found.as_ref().map_or(0, |found| found.record.epoch));
                 let revision = found.as_ref().and_then(|found| found.revision).unwrap_or(0);
+                let below = revision != 0 && revision < judged.revision_max;
                 let regressed = judged.saw_revision(revision, found.as_ref());
                 Shown {
                     gone: is_read && found.is_none(),
                     regressed,
+                    below,
                     ..judged.shown(found.as_ref(), &process.elector.config().identity)
                 }
             }
             Err(failure) => {
-                if is_read && failure.unreadable.is_some() {
+                let unreadable = failure.unreadable.as_deref().filter(|_| is_read);
+                if unreadable.is_some() {
                     judged.read_at_ns = now_ns;
                 }
+                let below = unreadable.is_some_and(|unreadable| judged.saw_unreadable(unreadable));
                 if let (Some(asked), false, Purpose::Read | Purpose::Acquire) = (failure.retry_after, in_term, purpose)
                 {
                     judged.leave_alone_until = Some(local + asked);
                 }
                 let gone = purpose == Purpose::Renew && failure.kind == LockErrorKind::NotFound;
-                Shown { gone, foreign: is_read && failure.unreadable.is_some(), ..Shown::default() }
+                Shown { gone, regressed: below, below, foreign: unreadable.is_some(), ..Shown::default() }
             }
         }
     }
@@ -589,7 +593,10 @@ impl Oracle {
             return Err((rules::LEAK, what));
         }
         let (Op::Update { record, .. }, Some(before)) = (&request.op, before) else { return Ok(()) };
-        i11_foreign_fields::updated(node, arrival.labels, before, record)?;
+        if !self.assumptions.is_rolled_back(now_ns) {
+            // A version that is given out again is another record than the one that was read.
+            i11_foreign_fields::updated(node, arrival.labels, before, record)?;
+        }
         if request.purpose != Purpose::Acquire {
             return Ok(());
         }

@@ -12,6 +12,7 @@ use super::world::Incoming;
 
 /// A candidate's process, and the computer it runs on.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them combine")]
 pub(super) struct Process {
     pub(super) spec: Node,
     pub(super) timing: Timing,
@@ -31,6 +32,8 @@ pub(super) struct Process {
     pub(super) wake_at_ns: u64,
     /// The request that its machine waits for.
     pub(super) awaits: Option<(RequestId, Purpose)>,
+    /// Whether its last step gave a request up.
+    pub(super) gave_up: bool,
     /// Until when it is stopped, and what has come for it meanwhile.
     pub(super) paused_until_ns: Option<u64>,
     pub(super) inbox: VecDeque<Incoming>,
@@ -77,6 +80,7 @@ impl Process {
             epoch,
             wake_at_ns: u64::MAX,
             awaits: None,
+            gave_up: false,
             paused_until_ns: None,
             inbox: VecDeque::new(),
             sleeps_until_ns: 0,

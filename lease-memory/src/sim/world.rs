@@ -307,7 +307,11 @@ impl<'a> World<'a> {
         let shown =
             awaited.map(|(_, purpose)| self.oracle.replied(node, process, &result, local, purpose, self.now_ns));
         self.step(node, Event::Completed { request: id, result })?;
-        self.judge(rules::replied(node, &self.processes[node].elector, shown.unwrap_or_default()))
+        let shown = shown.unwrap_or_default();
+        let process = &self.processes[node];
+        // What comes in the very step in which it is given up comes too late to count.
+        self.oracle.nodes[node].knows_of_the_loss |= shown.below && !process.gave_up;
+        self.judge(rules::replied(node, &process.elector, shown))
     }
 
     pub(super) fn step(&mut self, node: usize, event: Event) -> Result<(), Violation> {
@@ -317,6 +321,7 @@ impl<'a> World<'a> {
         let event_code = event_code(&event);
         let is_hint = matches!(event, Event::Hint(_) | Event::WatchReady | Event::WatchLost);
         let mut actions = process.elector.step(now, event);
+        process.gave_up = actions.abandon;
         self.oracle.stats.steps += 1;
         self.telling.hash(self.now_ns, node, event_code, &actions);
         if let Some(event) = event_text {
@@ -508,11 +513,12 @@ impl<'a> World<'a> {
         let (stored_at_ns, renewed_at_ns) = (self.store.stored_at_ns, self.store.renewed_at_ns);
         let (was_ours, was_peers) = (self.store.is_ours, self.store.is_peers);
         let was_readable = self.store.is_readable;
+        let holder_before = self.store.current().and_then(|stored| stored.record.holder.clone());
         let of_all = self.processes.iter().map(|process| process.error_ppm(self.now_ns));
         // What a peer has stored is judged by the fastest clock of those who wait for it.
         let error_ppm = if is_ours { self.processes[node].error_ppm(self.now_ns) } else { of_all.max().unwrap_or(0) };
         let result = self.store.apply(&request.op, self.now_ns, is_ours);
-        self.note_late_or_race(node, life, request, &result, was_ours.then_some(stored_at_ns));
+        self.note_late_or_race(node, life, request, &result, (was_ours, was_peers), stored_at_ns);
         let Ok(Some(stored)) = &result else { return Ok(result) };
         let arrival = Arrival {
             node,
@@ -534,7 +540,8 @@ impl<'a> World<'a> {
         }
         // Who stands by takes part when the lease changes hands, or nearly does.
         let wait_ns = nanos(stored.record.lease_duration);
-        if request.purpose != Purpose::Renew || self.now_ns - renewed_at_ns > wait_ns / 2 {
+        let is_another = stored.record.holder != holder_before;
+        if request.purpose != Purpose::Renew || is_another || self.now_ns - renewed_at_ns > wait_ns / 2 {
             self.disturb_all(self.now_ns);
         }
         let version = &stored.version;
@@ -545,25 +552,33 @@ impl<'a> World<'a> {
         Ok(result)
     }
 
-    /// A write that comes late, or right after another candidate's, which was stored at that moment.
+    /// A write that comes late, right after another candidate's, or just after that of a stranger who wrote while it was on
+    /// its way; what is there was stored at that moment.
     fn note_late_or_race(
         &mut self,
         node: usize,
         life: u32,
         request: &Message,
         result: &Result<Option<Versioned>, Failure>,
-        other_at_ns: Option<u64>,
+        (is_ours, is_peers): (bool, bool),
+        stored_at_ns: u64,
     ) {
         let process = &mut self.processes[node];
-        if process.is(life) && process.local(self.now_ns).since(request.sent_at) > request.timeout {
+        let age = process.local(self.now_ns).since(request.sent_at);
+        if process.is(life) && age > request.timeout {
             self.oracle.saw(if result.is_ok() { Seen::LateWriteApplied } else { Seen::LateWriteRefused });
         }
-        if let Err(failure) = result
-            && failure.kind == LockErrorKind::Conflict
-            && request.purpose == Purpose::Acquire
-            && other_at_ns.is_some_and(|at_ns| self.now_ns - at_ns < RACE_NS)
-        {
+        if !matches!(result, Err(failure) if failure.kind == LockErrorKind::Conflict) {
+            return;
+        }
+        let since_ns = self.now_ns - stored_at_ns;
+        if is_ours && request.purpose == Purpose::Acquire && since_ns < RACE_NS {
             self.oracle.saw(Seen::CompareAndSwapRace);
+        }
+        if !is_ours && !is_peers && request.purpose == Purpose::Renew && since_ns < nanos(age) {
+            // Whoever meets a stranger's write so each time it tries cannot renew.
+            let Bounds { hold_ns, stop_ns, retry_ns, .. } = self.bounds;
+            self.oracle.liveness.disturbed(self.now_ns.saturating_add(hold_ns + stop_ns + 4 * retry_ns));
         }
     }
 

@@ -1,6 +1,8 @@
 //! Rules of the protocol that can be seen from outside and are no invariants of their own.
 
-use lease_core::{Elector, Instant, LeaseRecord, Notice, Op, PhaseKind, Purpose, Reason, Timestamp, Timing, Won};
+use lease_core::{
+    Elector, Instant, LeaseRecord, Notice, Op, PhaseKind, Purpose, Reason, Refusal, Timestamp, Timing, Won,
+};
 
 use super::{Verdict, letter};
 use crate::sim::clocks::unscale;
@@ -26,8 +28,10 @@ pub(in crate::sim) const STRICT: &str = "strict";
 pub(in crate::sim) struct Shown {
     /// That the record is gone.
     pub(in crate::sim) gone: bool,
-    /// That the store went back.
+    /// That the store went back, by its revision or by a record that another one had.
     pub(in crate::sim) regressed: bool,
+    /// That it did, by a revision below one that was shown before.
+    pub(in crate::sim) below: bool,
     /// A record that is no write of its own.
     pub(in crate::sim) foreign: bool,
     /// When the term began that it is asked to hand over.
@@ -96,6 +100,9 @@ pub(in crate::sim) fn noticed(
             }
             Ok(())
         }
+        Notice::Started(_) if judged.knows_of_the_loss => {
+            Err((REGRESS, format!("{} starts although it was shown that the store went back", letter(node))))
+        }
         Notice::Started(term) if term.token.is_some_and(|token| token.revision < judged.revision_max) => {
             let (token, max) = (term.token, judged.revision_max);
             Err((REGRESS, format!("{} starts with {token:?}, but has seen {max}", letter(node))))
@@ -114,6 +121,14 @@ pub(in crate::sim) fn noticed(
         }
         _ => Ok(()),
     }
+}
+
+/// R12: nobody refuses to lead because of a loss that never was.
+pub(in crate::sim) fn refuses(node: usize, refusal: Refusal, has_rolled_back: bool) -> Verdict {
+    if refusal != Refusal::Regressed || has_rolled_back {
+        return Ok(());
+    }
+    Err((REGRESS, format!("{} refuses to lead although the store has lost nothing", letter(node))))
 }
 
 /// R5: nobody shuts down with an acquisition behind it that was applied, and that it neither knows of nor has waited out.
