@@ -47,6 +47,8 @@ pub(super) struct Assumptions {
     clocks_until_ns: Vec<u64>,
     edited_until_ns: u64,
     rolled_back: bool,
+    /// Until when somebody from before the latest loss may act, or whoever wrote upon a version that was given out again.
+    loss_tells_until_ns: u64,
     /// Whether it ever did.
     has_rolled_back: bool,
     rolled_back_until_ns: u64,
@@ -68,6 +70,7 @@ impl Assumptions {
             clocks_until_ns: vec![0; nodes],
             edited_until_ns: 0,
             rolled_back: false,
+            loss_tells_until_ns: 0,
             has_rolled_back: false,
             rolled_back_until_ns: 0,
             frozen_until_ns: vec![0; nodes],
@@ -81,7 +84,7 @@ impl Assumptions {
     /// Why the second may act while the first still does; none when that is the protocol's fault.
     pub(super) fn excuse(&self, first: usize, second: usize, now_ns: u64) -> Option<Excuse> {
         let ignorant = |node: usize| now_ns < self.ignorant_until_ns[node];
-        if self.rolled_back || now_ns < self.rolled_back_until_ns {
+        if now_ns < self.loss_tells_until_ns {
             Some(Excuse::RolledBack)
         } else if now_ns < self.clocks_until_ns[first].max(self.clocks_until_ns[second]) {
             Some(Excuse::ClockRate)
@@ -155,7 +158,8 @@ impl Assumptions {
         self.ignorant_until_ns[node] = self.hidden_until_ns[node];
     }
 
-    pub(super) fn rolled_back(&mut self) {
+    pub(super) fn rolled_back(&mut self, now_ns: u64) {
+        self.loss_tells_until_ns = now_ns.saturating_add(2 * self.hold_max_ns);
         (self.rolled_back, self.has_rolled_back) = (true, true);
     }
 

@@ -370,7 +370,7 @@ impl World<'_> {
             format!("the store has lost {lost} write{plural}")
         });
         if lost > 0 {
-            self.oracle.assumptions.rolled_back();
+            self.oracle.assumptions.rolled_back(self.now_ns);
             self.oracle.conduct.edited(self.now_ns);
             let holder = self.store.current().and_then(|stored| stored.record.holder.clone());
             self.telling.holds(holder.as_ref(), self.now_ns);
