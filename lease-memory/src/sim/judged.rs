@@ -9,7 +9,7 @@ use super::assumptions::Excuse;
 use super::edits::{is_held, is_marked};
 use super::invariants::i10_request_rate::RequestRate;
 use super::invariants::i12_agreement::Spinning;
-use super::invariants::rules::Shown;
+use super::invariants::rules::{Loss, Shown};
 
 /// What the work of one candidate is doing.
 #[derive(Clone, Debug)]
@@ -129,8 +129,8 @@ impl Judged {
         self.written.push_back(renew_time);
     }
 
-    /// A reply shows this revision, 0 for none; says whether the store must have lost writes for it.
-    pub(super) fn saw_revision(&mut self, revision: u128, found: Option<&Versioned>) -> bool {
+    /// A reply shows this revision, 0 for none; says how the store must have lost writes for it.
+    pub(super) fn saw_revision(&mut self, revision: u128, found: Option<&Versioned>) -> Option<Loss> {
         let renewed_at = found.and_then(|found| found.record.renew_time);
         if found.is_some() {
             let before = self.shown_last.replace((renewed_at, revision));
@@ -140,19 +140,22 @@ impl Judged {
         }
         if revision > self.revision_max {
             (self.revision_max, self.renewed_at_max) = (revision, renewed_at);
-            return false;
+            return None;
         }
-        // One that is given out again has another record.
-        revision != 0 && (revision < self.revision_max || renewed_at != self.renewed_at_max)
+        self.is_below(revision).or((revision != 0 && renewed_at != self.renewed_at_max).then_some(Loss::GivenOutAgain))
     }
 
     /// A reply shows a record at this revision that cannot be understood; says whether the store must have lost writes.
-    pub(super) fn saw_unreadable(&mut self, unreadable: &Versioned) -> bool {
-        let Some(revision) = unreadable.revision else { return false };
+    pub(super) fn saw_unreadable(&mut self, unreadable: &Versioned) -> Option<Loss> {
+        let revision = unreadable.revision?;
         if revision > self.revision_max {
             (self.revision_max, self.renewed_at_max) = (revision, unreadable.record.renew_time);
         }
-        revision < self.revision_max
+        self.is_below(revision)
+    }
+
+    fn is_below(&self, revision: u128) -> Option<Loss> {
+        (revision != 0 && revision < self.revision_max).then_some(Loss::Below)
     }
 
     /// An answer shows this record, or that there is none: what is gone, or was made anew, releases nobody.

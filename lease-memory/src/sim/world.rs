@@ -12,7 +12,8 @@ use lease_core::{
 use super::assumptions::Assumptions;
 use super::conduct::Conduct;
 use super::invariants::liveness::Liveness;
-use super::invariants::{Violation, letter, rules};
+use super::invariants::rules::{self, Loss};
+use super::invariants::{Violation, letter};
 use super::network::Fate;
 use super::oracle::{Arrival, Oracle};
 use super::process::Process;
@@ -310,7 +311,7 @@ impl<'a> World<'a> {
         let shown = shown.unwrap_or_default();
         let process = &self.processes[node];
         // What comes in the very step in which it is given up comes too late to count.
-        self.oracle.nodes[node].knows_of_the_loss |= shown.below && !process.gave_up;
+        self.oracle.nodes[node].knows_of_the_loss |= shown.loss == Some(Loss::Below) && !process.gave_up;
         self.judge(rules::replied(node, &process.elector, shown))
     }
 

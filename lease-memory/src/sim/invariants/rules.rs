@@ -28,14 +28,21 @@ pub(in crate::sim) const STRICT: &str = "strict";
 pub(in crate::sim) struct Shown {
     /// That the record is gone.
     pub(in crate::sim) gone: bool,
-    /// That the store went back, by its revision or by a record that another one had.
-    pub(in crate::sim) regressed: bool,
-    /// That it did, by a revision below one that was shown before.
-    pub(in crate::sim) below: bool,
+    /// That the store went back.
+    pub(in crate::sim) loss: Option<Loss>,
     /// A record that is no write of its own.
     pub(in crate::sim) foreign: bool,
     /// When the term began that it is asked to hand over.
     pub(in crate::sim) asked: Option<Timestamp>,
+}
+
+/// What tells that a store has lost writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sim) enum Loss {
+    /// A revision below one that was shown before.
+    Below,
+    /// A revision that was shown before, at another record. Who has not written that one itself need not notice.
+    GivenOutAgain,
 }
 
 /// R3, R4, R12, R16: what ends a term ends it in the very step that shows it.
@@ -45,7 +52,7 @@ pub(in crate::sim) fn replied(node: usize, elector: &Elector, shown: Shown) -> V
     }
     match shown {
         Shown { gone: true, .. } => Err((AT_ONCE, format!("{} leads on although its record is gone", letter(node)))),
-        Shown { regressed: true, .. } => {
+        Shown { loss: Some(_), .. } => {
             Err((REGRESS, format!("{} leads on although the store went back", letter(node))))
         }
         Shown { foreign: true, .. } => {
