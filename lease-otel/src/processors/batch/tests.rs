@@ -192,6 +192,23 @@ async fn what_is_kept_back_is_dropped_as_soon_as_its_term_is_lost_and_nothing_el
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_term_that_ended_well_is_dropped_and_counted_then() {
+    let rig = Rig::new(&settings(100, 0, 3_600_000));
+    let (leadership, control) = grant(None);
+    let term = || Some(leadership.validity());
+    rig.inlet.consume(batch(5, term())).await.unwrap();
+    control.drain(Reason::Shutdown);
+    rig.flush().await;
+    assert_eq!(rig.next.sizes(), [5], "what was read before the drain is handed on");
+    rig.inlet.consume(batch(3, term())).await.unwrap();
+    let before = Instant::now();
+    drop(leadership);
+    rig.tally.until(|tally| tally.count(names::DROPPED) > 0).await;
+    assert_eq!((rig.tally.count(names::DROPPED), before.elapsed()), (3, ms(0)));
+    assert_eq!(rig.end().await, [5]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_for_room_is_let_go_when_the_term_is_lost() {
     // A consumer without end: what is behind it piles up.
     let (stop, tally) = (CancellationToken::new(), Tally::new());
