@@ -57,9 +57,15 @@ const HELP: [(&str, &str); 26] = [
         names::DROPPED,
         "Points that did not reach the exporter, or that the processor kept back, when the term in which they were read was over or the stop was cut short",
     ),
-    ("lease_receiver_points_total", "Points of the receiver that the pipelines took"),
-    ("lease_receiver_points_dropped_total", "Points of the receiver that were dropped because their term was lost"),
-    ("lease_receiver_points_refused_total", "Points of the receiver that the pipelines refused"),
+    ("lease_receiver_points_total", "Points of the receiver that all of its pipelines took"),
+    (
+        "lease_receiver_points_dropped_total",
+        "Points of the receiver that one of its pipelines or more did not take because their term or the receiver had ended",
+    ),
+    (
+        "lease_receiver_points_refused_total",
+        "Points of the receiver that one of its pipelines or more refused for another reason",
+    ),
     ("otelcol_exporter_sent_metric_points", "Metric points that the endpoint has taken"),
     ("otelcol_exporter_sent_log_records", "Log records that the endpoint has taken"),
     ("otelcol_exporter_sent_spans", "Spans that the endpoint has taken"),
