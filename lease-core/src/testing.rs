@@ -182,7 +182,9 @@ mod tests {
             let (leadership, term) = grant(None);
             let (data, lost) = (leadership.validity(), leadership.ended());
             let over = data.ended();
-            drained.into_iter().for_each(|why| term.drain(why));
+            if let Some(why) = drained {
+                term.drain(why);
+            }
             assert!(data.check().is_ok() && !over.is_cancelled(), "while the work drains it may be passed on");
             drop(leadership);
             assert!(over.is_cancelled(), "nobody has to ask");

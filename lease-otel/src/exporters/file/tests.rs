@@ -216,14 +216,14 @@ impl io::Write for Slow {
 async fn a_stop_that_is_cut_short_counts_and_tells_what_is_not_written() {
     let (logs, _guard) = Logs::keep();
     let tally = Tally::new();
-    let (takes, taken) = std::sync::mpsc::channel();
+    let (disk, orders) = std::sync::mpsc::channel();
     let counters = Counters::new(&"file".parse().unwrap(), tally.clone());
-    let file = Arc::new(Writing::new(false, counters, Output::to(Box::new(Slow(taken))), CancellationToken::new()));
+    let file = Arc::new(Writing::new(false, counters, Output::to(Box::new(Slow(orders))), CancellationToken::new()));
     for points in [1, 2, 4] {
         file.consume(batch(points, None)).await.unwrap();
     }
     let work = tokio::spawn(Arc::clone(&file).write(Duration::from_millis(1)));
-    takes.send(()).unwrap();
+    disk.send(()).unwrap();
     tally.until(|tally| tally.count(SENT) == 1).await;
     // The disk is busy with the second, and one more comes in.
     file.consume(batch(8, None)).await.unwrap();
@@ -234,8 +234,8 @@ async fn a_stop_that_is_cut_short_counts_and_tells_what_is_not_written() {
     let text = logs.text();
     assert!(text.contains(CUT_SHORT) && text.contains("batches=3 items=14"), "{text}");
     // What the disk takes after all is not counted again.
-    takes.send(()).unwrap();
-    drop(takes);
+    disk.send(()).unwrap();
+    drop(disk);
     let busy = Arc::clone(&file);
     tokio::task::spawn_blocking(move || drop(busy.output.lock())).await.unwrap();
     assert_eq!((tally.count(SENT), tally.count(FAILED)), (1, 14));
