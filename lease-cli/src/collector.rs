@@ -40,16 +40,18 @@ pub(crate) async fn collector(arguments: Arguments, _: &Global) -> Result<u8, Fa
     let loaded = sources.load()?;
     let shutdown_timeout = shutdown_timeout_for(shutdown_timeout, loaded.collector.stop_timeout());
     let starting = Host::start_unless(loaded.collector, Arc::new(Telemetry::new()), inbox.end());
-    let host = match starting.await.map_err(|error| Failure::of(Code::System, &error))? {
-        Started::Running(host) => host,
-        Started::CalledOff(signal) => {
-            tracing::info!(signal = signals::name(signal), "asked to end before everything was ready");
-            return Ok(signalled(signal));
+    let (host, early) = match starting.await.map_err(|error| Failure::of(Code::System, &error))? {
+        Started::Running(host) => {
+            tracing::info!("everything is ready");
+            let signal = inbox.end().await;
+            tracing::info!(signal = signals::name(signal), "shutting down");
+            (host, None)
+        }
+        Started::CalledOff(signal, host) => {
+            tracing::info!(signal = signals::name(signal), "asked to end before everything was ready: shutting down");
+            (host, Some(signal))
         }
     };
-    tracing::info!("everything is ready");
-    let signal = inbox.end().await;
-    tracing::info!(signal = signals::name(signal), "shutting down");
     let hasten = host.hasten();
     let mut again = None;
     let mut shutdown = std::pin::pin!(host.shutdown(shutdown_timeout));
@@ -64,8 +66,8 @@ pub(crate) async fn collector(arguments: Arguments, _: &Global) -> Result<u8, Fa
         }
     };
     match stopped {
-        Stopped::InOrder => Ok(0),
-        Stopped::CutShort => match again {
+        Stopped::InOrder => Ok(early.map_or(0, signalled)),
+        Stopped::CutShort => match again.or(early) {
             Some(signal) => Ok(signalled(signal)),
             None => {
                 Err(Failure::new(Code::System, "the collector did not stop in time, and what was not done was dropped")

@@ -125,6 +125,61 @@ fn the_configuration_is_shown_as_one_and_without_its_secrets() {
     assert_eq!(again, out);
 }
 
+/// Values that are texts though they look like something else, and every kind of secret.
+const DELICATE: &str = "
+extensions:
+  memory_leader_elector: {lease_name: 0123, lease_namespace: '${ID}', identity: 1.10}
+receivers:
+  dummy: {k8s_leader_elector: memory_leader_elector}
+  exec:
+    command: [curl, 'https://me:hunter2@host/?key=hunter2', 0123]
+    env: {TOKEN: hunter2, MODE: 0123, EMPTY: }
+    stop_timeout: 5s
+exporters:
+  debug: {sampling_initial: 012}
+  otlp:
+    endpoint: localhost:4317
+    headers: {x-key: hunter2, x-number: 0123}
+    tls: {cert_pem: '-----BEGIN CERTIFICATE-----', key_pem: '-----BEGIN PRIVATE KEY-----hunter2'}
+  otlphttp:
+    endpoint: 'https://host/?key=hunter2'
+    headers: [{name: x-key, value: hunter2}]
+  file: {path: '$${env:NOBODY}/0123', directory_permissions: 0755, create_directory: true}
+service:
+  extensions: [memory_leader_elector]
+  pipelines:
+    metrics: {receivers: [dummy], exporters: [debug, otlp, otlphttp, file]}
+    logs: {receivers: [exec], exporters: [debug]}
+  telemetry:
+    resource: {service.version: 1.10, secret.number: 0123}
+    metrics:
+      readers:
+        - periodic: {interval: 0144, exporter: {otlp: {protocol: grpc, endpoint: 'http://localhost:4317', headers_list: 'a=hunter2,b=hunter2'}}}
+";
+
+#[test]
+fn what_is_shown_without_secrets_is_valid_and_shown_the_same_again() {
+    let place = Place::new();
+    place.write("delicate.yaml", &DELICATE.replace("${ID}", "${env:ID:-0456}"));
+    for output in ["yaml", "json"] {
+        let (code, out, said) = place.lease(&["print-config", "--config", "delicate.yaml", "-o", output]);
+        assert_eq!(code, 0, "{said}");
+        assert!(!out.contains("hunter2"), "{out}");
+        let plain = out.replace(['"', '\''], "");
+        for part in ["lease_name: 0123", "lease_namespace: 0456", "identity: 1.10", "directory_permissions: 0755"] {
+            assert!(plain.contains(part), "{part}: {out}");
+        }
+        for part in ["sampling_initial: 10", "interval: 100", "service.version: 1.10", "x-number: [REDACTED]"] {
+            assert!(plain.contains(part), "{part}: {out}");
+        }
+        place.write("shown.yaml", &out);
+        let (code, _, said) = place.lease(&["validate", "--config", "shown.yaml"]);
+        assert_eq!(code, 0, "{said}\n{out}");
+        let (_, again, _) = place.lease(&["print-config", "--config", "shown.yaml", "-o", output]);
+        assert_eq!(again, out);
+    }
+}
+
 #[test]
 fn every_kind_of_component_is_shown() {
     let place = Place::new();

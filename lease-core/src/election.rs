@@ -16,6 +16,7 @@
 //! ```
 
 mod callbacks;
+mod complaints;
 mod driver;
 mod report;
 

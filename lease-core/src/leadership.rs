@@ -73,6 +73,8 @@ pub(crate) struct TermShared {
     fence_raw_ns: AtomicU64,
     draining: CancellationToken,
     ended: CancellationToken,
+    /// Cancelled when it is lost, and also when its work has stopped.
+    over: CancellationToken,
     drain_reason: OnceLock<Reason>,
     end_reason: OnceLock<Reason>,
     closed: watch::Sender<Option<Released>>,
@@ -88,6 +90,8 @@ struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        // Before anybody can be told of a release: what is left of the term is not passed on behind it.
+        self.shared.settle();
         self.shared.signals.send(Signal::Drained(self.shared.term.id));
     }
 }
@@ -103,7 +107,8 @@ pub struct Validity {
 impl Validity {
     /// Whether the term still holds, as [`Leadership::check`] says.
     ///
-    /// It stays so while the work drains, and ends with the release at the latest.
+    /// It stays so while the work drains, and ends when the work has stopped, before the lease is released. The reason is
+    /// then why the term was given up.
     pub fn check(&self) -> Result<(), Lost> {
         self.shared.check()
     }
@@ -113,9 +118,10 @@ impl Validity {
         &self.shared.term
     }
 
-    /// Cancelled when the term is lost, for whoever waits with something that must not be done after that.
+    /// Cancelled when the term is over, for whoever waits with something that must not be done after that: when it is lost,
+    /// and also when its work has stopped by itself or after a drain, before the lease is released.
     pub fn ended(&self) -> CancellationToken {
-        self.shared.ended.clone()
+        self.shared.over.clone()
     }
 
     /// Whether it is of the very term that `other` is of: that of the same election, too.
@@ -268,6 +274,7 @@ impl TermShared {
             clock,
             draining: CancellationToken::new(),
             ended: CancellationToken::new(),
+            over: CancellationToken::new(),
             drain_reason: OnceLock::new(),
             end_reason: OnceLock::new(),
             closed: watch::Sender::new(None),
@@ -311,6 +318,14 @@ impl TermShared {
         self.hold.end_now();
         self.mark_draining(why);
         self.ended.cancel();
+        self.over.cancel();
+    }
+
+    /// The work has stopped: nothing that carries the term is valid any more, whatever becomes of the lease.
+    fn settle(&self) {
+        let _ = self.end_reason.set(self.drain_reason.get().copied().unwrap_or(Reason::WorkEnded));
+        self.hold.end_now();
+        self.over.cancel();
     }
 
     pub(crate) fn close(&self, released: Released) {

@@ -177,6 +177,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_carries_a_term_is_over_when_its_work_has_stopped_and_that_is_no_loss() {
+        for (drained, why) in [(Some(Reason::HandedOver), Reason::HandedOver), (None, Reason::WorkEnded)] {
+            let (leadership, term) = grant(None);
+            let (data, lost) = (leadership.validity(), leadership.ended());
+            let over = data.ended();
+            if let Some(why) = drained {
+                term.drain(why);
+            }
+            assert!(data.check().is_ok() && !over.is_cancelled(), "while the work drains it may be passed on");
+            drop(leadership);
+            assert!(over.is_cancelled(), "nobody has to ask");
+            assert_eq!(data.check().map_err(|lost| lost.reason), Err(why));
+            assert!(!lost.is_cancelled());
+        }
+    }
+
+    #[tokio::test]
     async fn a_term_that_is_lost_says_why() {
         let (leadership, term) = grant(None);
         term.lose(Reason::TakenOver);

@@ -23,12 +23,13 @@ mod own;
 mod seat;
 mod start;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::group::{Group, flush, join_all_of};
@@ -79,8 +80,8 @@ pub struct HostError {
 pub enum Started<T> {
     /// The collector runs.
     Running(Host),
-    /// It was called off, and why; nothing runs.
-    CalledOff(T),
+    /// It was called off, and why. What had started by then runs until it is [shut down](Host::shutdown).
+    CalledOff(T, Host),
 }
 
 /// How a shutdown went.
@@ -102,12 +103,12 @@ impl Host {
         let never = std::future::pending::<std::convert::Infallible>();
         match Self::start_unless(collector, telemetry, never).await? {
             Started::Running(host) => Ok(host),
-            Started::CalledOff(never) => match never {},
+            Started::CalledOff(never, _) => match never {},
         }
     }
 
-    /// Starts the collector, unless it is called off before it has: then what had started is stopped again in order, and
-    /// what was held is released.
+    /// Starts the collector, unless it is called off before it has. When a component does not start, what had started is
+    /// stopped again in order, within the time that its receivers may take; being called off hastens that.
     ///
     /// Must be called within a tokio runtime, whose time and IO are turned on.
     pub async fn start_unless<T>(
@@ -126,18 +127,25 @@ impl Host {
             own: Tasks::default(),
             hasten: CancellationToken::new(),
         };
+        let stop_timeout = FAILED_START_MAX.saturating_add(collector.stop_timeout().unwrap_or_default());
+        let mut called_off = pin!(called_off);
         let outcome = tokio::select! {
             biased;
-            why = called_off => Ok(Some(why)),
-            outcome = host.bring_up(collector, &telemetry) => outcome.and_then(|()| host.ready()).map(|()| None),
+            why = &mut called_off => return Ok(Started::CalledOff(why, host)),
+            outcome = host.bring_up(collector, &telemetry) => outcome.and_then(|()| host.ready()),
         };
-        let outcome = match outcome {
-            Ok(None) => return Ok(Started::Running(host)),
-            Ok(Some(why)) => Ok(Started::CalledOff(why)),
-            Err(error) => Err(error),
-        };
-        host.shutdown(FAILED_START_MAX).await;
-        outcome
+        let Err(error) = outcome else { return Ok(Started::Running(host)) };
+        let hasten = host.hasten();
+        let mut shutdown = pin!(host.shutdown(stop_timeout));
+        tokio::select! {
+            biased;
+            _ = &mut shutdown => {}
+            _ = called_off => {
+                hasten.cancel();
+                shutdown.await;
+            }
+        }
+        Err(error)
     }
 
     /// Tells every extension that data can flow, up to the first that cannot go on.
@@ -191,12 +199,21 @@ impl Host {
             }
         };
         join(join_all(electors.into_iter().map(|(_, elector)| elector.shutdown())), always).await;
+        let deadline = Instant::now() + FLUSH_MAX;
         tokio::select! {
             biased;
             () = self.hasten.cancelled() => {}
             () = flush(&self.entries, FLUSH_MAX) => {}
         }
-        self.processors.stop(&self.hasten).await;
+        tokio::select! {
+            biased;
+            () = self.processors.stop(&self.hasten) => {}
+            // What a full queue holds up is counted and let go by its exporter, once that stops.
+            () = sleep_until(deadline.max(Instant::now() + PROCESSORS_MIN)) => {
+                self.exporters.stop.cancel();
+                self.processors.stop(&self.hasten).await;
+            }
+        }
         self.exporters.stop(&self.hasten).await;
         for (_, extension) in others.into_iter().rev() {
             extension.shutdown().await;
@@ -220,9 +237,11 @@ impl Tasks {
     }
 }
 
-/// How long what had started may take to stop when something else did not start, or when the start is called off.
+/// How long what had started may take to stop when something else did not start, beyond what its receivers may take.
 const FAILED_START_MAX: Duration = Duration::from_secs(5);
 /// From when nothing is waited for to when even that is given up.
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// How long the pipelines may take to hand on what they keep back, once all receivers have stopped.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// How long the processors may take to end, however long the flush has taken, before the exporters stop too.
+const PROCESSORS_MIN: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@
 //! | `lease_step_downs_total` | `component` | terms that were given up because a receiver did not run |
 //! | `lease_receiver_running` | `component` | 1 while the receiver runs |
 //! | `lease_receiver_failures_total` | `component` | times that it did not start, ended by itself or panicked |
-//! | `lease_points_dropped_total` | `component` | points that did not reach this exporter, or that this processor kept back, when their term was lost |
+//! | `lease_points_dropped_total` | `component` | points that did not reach this exporter, or that this processor kept back, when their term was over or the stop was cut short |
 //!
 //! `component` is the name in the configuration. Points are metric points, log records and spans. Components add metrics of their own, with the label `component`.
 
@@ -55,11 +55,17 @@ const HELP: [(&str, &str); 26] = [
     (names::FAILURES, "Times that the receiver did not start, ended by itself or panicked"),
     (
         names::DROPPED,
-        "Points that did not reach the exporter, or that the processor kept back, when the term in which they were read was lost",
+        "Points that did not reach the exporter, or that the processor kept back, when the term in which they were read was over or the stop was cut short",
     ),
-    ("lease_receiver_points_total", "Points of the receiver that the pipelines took"),
-    ("lease_receiver_points_dropped_total", "Points of the receiver that were dropped because their term was lost"),
-    ("lease_receiver_points_refused_total", "Points of the receiver that the pipelines refused"),
+    ("lease_receiver_points_total", "Points of the receiver that all of its pipelines took"),
+    (
+        "lease_receiver_points_dropped_total",
+        "Points of the receiver that one of its pipelines or more did not take because their term or the receiver had ended",
+    ),
+    (
+        "lease_receiver_points_refused_total",
+        "Points of the receiver that one of its pipelines or more refused for another reason",
+    ),
     ("otelcol_exporter_sent_metric_points", "Metric points that the endpoint has taken"),
     ("otelcol_exporter_sent_log_records", "Log records that the endpoint has taken"),
     ("otelcol_exporter_sent_spans", "Spans that the endpoint has taken"),

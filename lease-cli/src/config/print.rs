@@ -36,12 +36,11 @@ pub(crate) fn print(arguments: &Arguments, global: &Global) -> Result<u8, Failur
         Output::Name => return Err(no_names("print-config")),
     };
     let resolved = arguments.sources.resolve();
-    let root = resolved.root.clone();
     let loaded = resolved.configure(&registry()).map_err(|problems| wrong(&problems))?;
     warn(&loaded.warnings);
     let mode = match arguments.mode {
         Secrets::Redacted => Mode::Redacted,
         Secrets::Unredacted => Mode::Unredacted,
     };
-    show::print(&show::document(&Printed::new(&root, mode), output)?).map(|()| 0)
+    show::print(&show::document(&Printed::new(&resolved.root, mode), output)?).map(|()| 0)
 }

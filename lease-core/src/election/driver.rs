@@ -1,16 +1,15 @@
 //! The loop that carries out what the machine asks for. All decisions are the machine's.
 
-use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_core::stream::BoxStream;
 use tokio::sync::mpsc;
 
+use super::complaints::{Complaints, Over};
 use super::{LastError, Shared};
 use crate::clock::{Clock, Timer};
 use crate::elector::{
@@ -204,6 +203,7 @@ impl Driver {
         let result = match outcome {
             Ok(found) => {
                 self.complaints.settle(purpose);
+                self.answered(purpose != Purpose::Read);
                 // That reading works says nothing of a right to write that is missing.
                 let stays = &self.complaints.write_denied;
                 self.shared.status.send_if_modified(|status| {
@@ -216,7 +216,7 @@ impl Driver {
                 Ok(found)
             }
             Err(error) => {
-                self.complain(purpose, &error);
+                self.complain(purpose, &error, sent_at);
                 Err(Failure::from(&error))
             }
         };
@@ -226,6 +226,7 @@ impl Driver {
     fn watched(&mut self, event: Option<WatchEvent>) {
         let event = match event {
             Some(WatchEvent::Ready) => {
+                self.answered(false);
                 self.observe(Observation::Watching(true));
                 self.shared.status.send_modify(|status| {
                     status.watching = true;
@@ -280,7 +281,8 @@ impl Driver {
             let read = given_up.purpose == Purpose::Read;
             let kind = if read { LockErrorKind::Unavailable } else { LockErrorKind::Unknown };
             let took = now.since(given_up.sent_at);
-            self.complain(given_up.purpose, &LockError::new(kind, format!("no answer within {took:.1?}")));
+            let error = LockError::new(kind, format!("no answer within {took:.1?}"));
+            self.complain(given_up.purpose, &error, given_up.sent_at);
         }
         if let Some(Request { id, purpose, op, .. }) = actions.request {
             tracing::trace!(%id, %purpose, "request");
@@ -383,16 +385,16 @@ impl Driver {
     }
 
     /// R13: loud, but not once per attempt.
-    fn complain(&mut self, purpose: Purpose, error: &LockError) {
+    fn complain(&mut self, purpose: Purpose, error: &LockError, sent_at: Instant) {
         if matches!(error.kind(), LockErrorKind::Conflict | LockErrorKind::NotFound) {
             // Part of the protocol: somebody else was faster. Who may not write is not told so.
             self.complaints.write_denied = None;
             tracing::debug!(lock = %self.lock.get(), %purpose, %error, "conflict");
-            return;
+            return self.answered(false);
         }
         let now = self.clock.now();
         let message: Arc<str> = describe(error).into();
-        let count = self.complaints.count(purpose);
+        let count = self.complaints.count(purpose, sent_at);
         if self.complaints.is_due(now.instant, error.kind()) {
             let kind = error.kind();
             tracing::warn!(lock = %self.lock.get(), %purpose, %kind, error = %message, count, "request failed");
@@ -402,6 +404,14 @@ impl Driver {
             self.complaints.write_denied = Some(last_error.clone());
         }
         self.shared.status.send_modify(|status| status.last_error = Some(last_error));
+    }
+
+    /// The store has answered: what was told of it may be over.
+    fn answered(&mut self, written: bool) {
+        if let Some(Over { lasted, failures }) = self.complaints.answered(self.clock.instant(), written) {
+            let lasted = format_args!("{lasted:.1?}");
+            tracing::info!(lock = %self.lock.get(), %lasted, failures, "requests succeed again");
+        }
     }
 
     fn observe(&self, what: Observation<'_>) {
@@ -470,66 +480,4 @@ fn describe(error: &LockError) -> String {
         source = below.source();
     }
     text
-}
-
-/// Keeps repeated failures from filling the log.
-#[derive(Debug, Default)]
-struct Complaints {
-    reads: u64,
-    writes: u64,
-    /// The last write that was denied, until one is not.
-    write_denied: Option<LastError>,
-    /// When each kind was told last: kinds that alternate are no news.
-    told: BTreeMap<LockErrorKind, Instant>,
-}
-
-impl Complaints {
-    fn of(&mut self, purpose: Purpose) -> &mut u64 {
-        if purpose == Purpose::Read { &mut self.reads } else { &mut self.writes }
-    }
-
-    fn count(&mut self, purpose: Purpose) -> u64 {
-        let count = self.of(purpose);
-        *count += 1;
-        *count
-    }
-
-    fn settle(&mut self, purpose: Purpose) {
-        *self.of(purpose) = 0;
-        if purpose != Purpose::Read {
-            self.write_denied = None;
-        }
-        if self.reads == 0 && self.writes == 0 {
-            self.told.clear();
-        }
-    }
-
-    fn is_due(&mut self, now: Instant, kind: LockErrorKind) -> bool {
-        let due = self.told.get(&kind).is_none_or(|at| now.since(*at) >= COMPLAINT_INTERVAL);
-        if due {
-            self.told.insert(kind, now);
-        }
-        due
-    }
-}
-
-const COMPLAINT_INTERVAL: Duration = Duration::from_mins(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_are_counted_for_reads_and_writes_apart_until_each_works_again() {
-        let mut complaints = Complaints::default();
-        let now = Instant::from_nanos(1, 1);
-        assert_eq!((complaints.count(Purpose::Read), complaints.count(Purpose::Read)), (1, 2));
-        assert_eq!((complaints.count(Purpose::Renew), complaints.count(Purpose::Acquire)), (1, 2));
-        assert!(complaints.is_due(now, LockErrorKind::Denied) && !complaints.is_due(now, LockErrorKind::Denied));
-        complaints.settle(Purpose::Read);
-        assert_eq!(complaints.count(Purpose::Release), 3);
-        assert!(!complaints.is_due(now, LockErrorKind::Denied));
-        complaints.settle(Purpose::Renew);
-        assert!(complaints.is_due(now, LockErrorKind::Denied));
-    }
 }

@@ -74,6 +74,20 @@ async fn guarded_work_is_dropped_on_a_loss_and_says_why() {
     assert_eq!(leadership.drain_reason(), Some(Reason::Deleted));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_carries_a_term_is_over_before_the_release_is_written() {
+    let store = MemoryStore::new();
+    let lock = store.lock("jobs");
+    let a = polling(&lock, "a").start().unwrap();
+    let leadership = a.campaign().await.unwrap();
+    let data = leadership.validity();
+    lock.always(Requests::Writes, Outcome::Hang);
+    drop(leadership);
+    assert_eq!(data.check().unwrap_err().reason, Reason::WorkEnded);
+    assert!(data.ended().is_cancelled());
+    assert!(store.read("jobs").unwrap().record.holder.is_some(), "it is not released yet");
+}
+
 #[tokio::test]
 async fn what_a_guarded_future_completes_after_the_hold_does_not_count() {
     let store = MemoryStore::new();

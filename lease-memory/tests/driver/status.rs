@@ -133,13 +133,13 @@ async fn a_refusal_and_an_identity_conflict_are_told() {
     until(&a, |status| status.refusal.is_none()).await;
 }
 
-/// Counts the warnings with this in their message.
-struct Warnings {
+/// Counts the lines with this in their message.
+struct Lines {
     message: &'static str,
     count: Arc<AtomicU64>,
 }
 
-impl Warnings {
+impl Lines {
     /// Counts until the guard is dropped.
     fn count(message: &'static str) -> (Arc<AtomicU64>, tracing::subscriber::DefaultGuard) {
         let count = Arc::new(AtomicU64::new(0));
@@ -148,9 +148,9 @@ impl Warnings {
     }
 }
 
-impl tracing::Subscriber for Warnings {
+impl tracing::Subscriber for Lines {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= tracing::Level::WARN
+        metadata.is_event() && *metadata.level() <= tracing::Level::INFO
     }
 
     fn new_span(&self, _span: &span::Attributes<'_>) -> span::Id {
@@ -161,18 +161,20 @@ impl tracing::Subscriber for Warnings {
 
     fn record_follows_from(&self, _span: &span::Id, _follows: &span::Id) {}
 
+    /// A line is the message with its fields after it.
     fn event(&self, event: &tracing::Event<'_>) {
-        struct Message(String);
-        impl Visit for Message {
+        struct Line(String);
+        impl Visit for Line {
             fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-                if field.name() == "message" {
-                    self.0 = format!("{value:?}");
-                }
+                self.0 = match field.name() {
+                    "message" => format!("{value:?}{}", self.0),
+                    name => format!("{} {name}={value:?}", self.0),
+                };
             }
         }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        self.count.fetch_add(u64::from(message.0.contains(self.message)), Ordering::SeqCst);
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.count.fetch_add(u64::from(line.0.contains(self.message)), Ordering::SeqCst);
     }
 
     fn enter(&self, _span: &span::Id) {}
@@ -186,7 +188,7 @@ async fn complaints_in_five_minutes(script: impl FnOnce(&MemoryLock)) -> u64 {
     let lock = store.lock("jobs");
     let a = polling(&lock, "a").start().unwrap();
     let leadership = a.campaign().await.unwrap();
-    let (complaints, _subscriber) = Warnings::count("request failed");
+    let (complaints, _subscriber) = Lines::count("request failed");
     script(&lock);
     let five = Duration::from_mins(5);
     let began = Instant::now();
@@ -220,9 +222,71 @@ async fn kinds_of_failures_that_alternate_are_told_once_a_minute_each() {
     assert!((10..=12).contains(&complaints), "{complaints} complaints of two kinds");
 }
 
+/// What is told of an outage of ten minutes: that it is over, once, and how long it was.
+#[tokio::test(start_paused = true)]
+async fn that_a_store_is_back_is_told_once_by_a_standby_and_by_a_leader() {
+    let outage = Duration::from_mins(10);
+    for (name, polled) in [("a", true), ("b", true), ("b", false)] {
+        let store = MemoryStore::new();
+        let lock = store.lock("jobs");
+        let a = polling(&lock, "a").start().unwrap();
+        let leading = a.campaign().await.unwrap();
+        let other = store.lock("jobs");
+        let election = match (name, polled) {
+            ("a", _) => None,
+            (_, true) => Some(polling(&other, "b").start().unwrap()),
+            (_, false) => Some(watching(&other, "b").start().unwrap()),
+        };
+        if let Some(standby) = &election {
+            until_standby(standby).await;
+        }
+        let (back, _subscriber) = Lines::count("requests succeed again");
+        let failing = if name == "a" { &lock } else { &other };
+        // The leader's term is lost meanwhile, and it stands by then; that of a standby's leader goes on.
+        let _work = tokio::spawn(async move { leading.lost().await });
+        failing.always(Requests::All, Outcome::unavailable());
+        sleep(outage).await;
+        assert_eq!(back.load(Ordering::SeqCst), 0, "{name}");
+        failing.heal();
+        sleep(20 * D).await;
+        assert_eq!(back.load(Ordering::SeqCst), 1, "{name}, polled: {polled}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_an_outage_was_is_told() {
+    let store = MemoryStore::new();
+    let lock = store.lock("jobs");
+    let a = polling(&lock, "a").start().unwrap();
+    let _leading = a.campaign().await.unwrap();
+    let (back, _subscriber) = Lines::count(" failures=1");
+    lock.script(Requests::Writes, Outcome::unavailable());
+    let failed = until(&a, |status| status.last_error.is_some()).await;
+    assert_eq!((failed.last_error.unwrap().count, back.load(Ordering::SeqCst)), (1, 0));
+    until(&a, |status| status.last_error.is_none()).await;
+    sleep(D).await;
+    assert_eq!(back.load(Ordering::SeqCst), 1);
+}
+
+/// Reads that work between writes whose replies are lost do not say that it is over.
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_writes_is_not_over_with_a_read() {
+    let store = MemoryStore::new();
+    let lock = store.lock("jobs");
+    let a = polling(&lock, "a").start().unwrap();
+    let leadership = a.campaign().await.unwrap();
+    let (back, _subscriber) = Lines::count("requests succeed again");
+    lock.always(Requests::Writes, Outcome::LoseReply);
+    assert!(timeout(Duration::from_mins(5), leadership.lost()).await.is_err(), "what was written is seen by reads");
+    assert_eq!(back.load(Ordering::SeqCst), 0);
+    lock.heal();
+    sleep(D).await;
+    assert_eq!(back.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_watch_is_told_once_and_polling_takes_its_place() {
-    let (warnings, _subscriber) = Warnings::count("no watch");
+    let (warnings, _subscriber) = Lines::count("no watch");
     let store = MemoryStore::new();
     let a = polling(&store.lock("jobs"), "a").start().unwrap();
     let leadership = a.campaign().await.unwrap();

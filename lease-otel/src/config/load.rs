@@ -51,20 +51,22 @@ impl std::fmt::Debug for Resolved {
 impl Resolved {
     /// Checks all of it, and gives what the host runs, or everything that is wrong, in the order of its place.
     ///
-    /// Where a source could not be read nothing is said of what is missing in the others.
-    pub fn configure(self, registry: &Registry) -> Result<Loaded, Problems> {
-        let Self { root, mut problems, failed, sources } = self;
+    /// Where a source could not be read nothing is said of what is missing in the others. Its nodes remember afterwards what
+    /// was taken as a text, for whoever shows them.
+    pub fn configure(&self, registry: &Registry) -> Result<Loaded, Problems> {
+        let Self { root, problems, failed, sources } = self;
+        let mut problems = problems.clone();
         // Each value that is not known is an error; any other is a source that is not there.
         if problems.errors.len() > failed.count() || failed.has_section() {
             return Err(problems);
         }
         let mut found = Problems::default();
-        let collector = configure(&root, registry, &mut found);
+        let collector = configure(root, registry, &mut found);
         // A value that is not known is not missing.
         found.errors.retain(|problem| !failed.is_about(&problem.path));
         problems.errors.append(&mut found.errors);
         problems.warnings.append(&mut found.warnings);
-        problems.sort(&sources);
+        problems.sort(sources);
         if problems.errors.is_empty() { Ok(Loaded { collector, warnings: problems.warnings }) } else { Err(problems) }
     }
 }

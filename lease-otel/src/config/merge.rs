@@ -11,7 +11,7 @@ use super::tree::{Key, Node, Value};
 pub(crate) fn merge(base: &mut Node, over: Node) {
     match (&mut base.value, over.value) {
         (Value::Map(entries), Value::Map(more)) => merge_entries(entries, more),
-        (_, value) => *base = Node { value, ..over },
+        (_, value) => *base = Node::written(over.place, value, over.written),
     }
 }
 

@@ -16,7 +16,8 @@ pub enum Mode {
 
 /// A tree to be serialized, as YAML or JSON.
 ///
-/// What it says can be loaded again: each `$` that would begin a `${...}` is doubled.
+/// What it says can be loaded again: each `$` that would begin a `${...}` is doubled, and what a component has taken as a text
+/// is one, as it is written: `0123`, and not 83.
 #[derive(Clone, Copy)]
 pub struct Printed<'a> {
     node: &'a Node,
@@ -44,6 +45,18 @@ impl<'a> Printed<'a> {
     }
 }
 
+impl Printed<'_> {
+    /// How a text is shown here.
+    fn shown(&self, text: &str) -> String {
+        match (self.mode, self.secret) {
+            (Mode::Unredacted, _) => escaped(text),
+            (Mode::Redacted, Secret::No) => escaped(&without_secrets(text)),
+            (Mode::Redacted, Secret::Pairs) => without_values(text),
+            (Mode::Redacted, Secret::Whole | Secret::Items) => REDACTED.to_owned(),
+        }
+    }
+}
+
 impl std::fmt::Debug for Printed<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Printed").field("mode", &self.mode).finish_non_exhaustive()
@@ -53,6 +66,9 @@ impl std::fmt::Debug for Printed<'_> {
 impl Serialize for Printed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let is_hidden = self.secret != Secret::No && self.mode == Mode::Redacted;
+        if let Some(text) = self.node.taken() {
+            return serializer.serialize_str(&self.shown(text));
+        }
         match &self.node.value {
             Value::Null => serializer.serialize_unit(),
             Value::List(items) => {
@@ -70,17 +86,11 @@ impl Serialize for Printed<'_> {
                 }
                 map.end()
             }
-            Value::String(text) if is_hidden && self.secret == Secret::Pairs => {
-                serializer.serialize_str(&without_values(text))
-            }
+            Value::String(text) => serializer.serialize_str(&self.shown(text)),
             _ if is_hidden => serializer.serialize_str(REDACTED),
             Value::Bool(value) => serializer.serialize_bool(*value),
             Value::Int(value) => serializer.serialize_i64(*value),
             Value::Float(value) => serializer.serialize_f64(*value),
-            Value::String(text) if self.mode == Mode::Redacted => {
-                serializer.serialize_str(&escaped(&without_secrets(text)))
-            }
-            Value::String(text) => serializer.serialize_str(&escaped(text)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! YAML as a tree whose nodes know where they stand.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Where something stands: the source, and the line and column from 1 on; no line where the source has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,17 +45,26 @@ pub struct Node {
     /// How it is written, where that is not plain from the value: `0123` for 83, `1.10` for 1.1, or the whole text of a
     /// variable of which YAML makes a list. Whoever wants a text takes this one.
     pub written: Option<Box<str>>,
+    /// Set when somebody has taken it as a text: then it is shown as one.
+    taken: OnceLock<()>,
 }
 
 impl Node {
     /// A node of which nothing else is known.
     pub fn new(place: Place, value: Value) -> Self {
-        Self { place, value, written: None }
+        Self::written(place, value, None)
+    }
+
+    /// A node that is written so, where that is not plain from the value.
+    pub fn written(place: Place, value: Value, written: Option<Box<str>>) -> Self {
+        Self { place, value, written, taken: OnceLock::new() }
     }
 
     /// It as a text, if it can be one: numbers and truth values are taken as they are written.
     pub fn text(&self) -> Option<String> {
         if let Some(written) = &self.written {
+            // More than once is the same.
+            let _ = self.taken.set(());
             return Some(written.to_string());
         }
         match &self.value {
@@ -65,6 +74,11 @@ impl Node {
             Value::Float(value) => Some(value.to_string()),
             Value::Null | Value::List(_) | Value::Map(_) => None,
         }
+    }
+
+    /// How it is written, if that is what somebody has taken, and not the value.
+    pub(super) fn taken(&self) -> Option<&str> {
+        self.taken.get().and(self.written.as_deref())
     }
 }
 

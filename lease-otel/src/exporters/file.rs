@@ -3,6 +3,7 @@
 mod rotation;
 mod writer;
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -136,7 +137,7 @@ struct Writing {
     counters: Counters,
     state: Mutex<State>,
     /// Locked while it is written, which a slow disk may make long.
-    output: Arc<Mutex<Output>>,
+    output: Mutex<Output>,
     wake: Notify,
     /// How many batches were written or dropped, of all that were ever taken in.
     written: watch::Sender<u64>,
@@ -146,6 +147,8 @@ struct Writing {
 #[derive(Debug, Default)]
 struct State {
     pending: Vec<Chunk>,
+    /// What is handed to the disk and not written yet.
+    writing: VecDeque<(Signal, u64)>,
     bytes: usize,
     taken_in: u64,
     closed: bool,
@@ -160,7 +163,7 @@ impl Writing {
             proto,
             counters,
             state: Mutex::default(),
-            output: Arc::new(Mutex::new(output)),
+            output: Mutex::new(output),
             wake: Notify::new(),
             written: watch::Sender::new(0),
             stop,
@@ -172,6 +175,7 @@ impl Writing {
     }
 
     async fn write(self: Arc<Self>, interval: Duration) {
+        let mut end = End { writing: &self, cut_short: true };
         loop {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
@@ -189,16 +193,17 @@ impl Writing {
         }
         self.state().closed = true;
         self.write_out().await;
-        let rest = std::mem::take(&mut self.state().pending);
-        let lost = rest.len();
-        for chunk in rest {
-            self.counters.send_failed(chunk.signal, chunk.items);
+        end.cut_short = false;
+    }
+
+    /// This was written, or dropped: it is counted by whoever settles it first.
+    fn settle(&self, count: impl FnOnce(&Counters, Signal, u64)) {
+        // Under the lock, so that the end and the disk do not both count it.
+        let settled = self.state().writing.pop_front();
+        if let Some((signal, items)) = settled {
+            count(&self.counters, signal, items);
+            self.count_written(1);
         }
-        if lost > 0 {
-            let id = self.counters.id();
-            tracing::error!(exporter = %id, batches = lost, "dropped: the collector stops, and the file takes nothing");
-        }
-        self.count_written(u64::try_from(lost).unwrap_or(u64::MAX));
     }
 
     fn count_written(&self, batches: u64) {
@@ -206,35 +211,34 @@ impl Writing {
     }
 
     /// Writes what is pending, away from the threads of the runtime; what cannot be written stays so.
-    async fn write_out(&self) {
+    async fn write_out(self: &Arc<Self>) {
         let chunks = {
             let mut state = self.state();
             state.bytes = 0;
-            std::mem::take(&mut state.pending)
+            let chunks = std::mem::take(&mut state.pending);
+            state.writing = chunks.iter().map(|chunk| (chunk.signal, chunk.items)).collect();
+            chunks
         };
         if chunks.is_empty() {
             return;
         }
-        let output = Arc::clone(&self.output);
+        let this = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
-            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut output = this.output.lock().unwrap_or_else(PoisonError::into_inner);
             let mut chunks = chunks;
-            let outcome = output.write(&mut chunks);
+            let outcome = output.write(&mut chunks, || this.settle(Counters::sent));
             (outcome, chunks)
         });
-        let Ok((outcome, rest)) = done.await else { return };
-        for (signal, items) in &outcome.written {
-            self.counters.sent(*signal, *items);
-        }
+        let Ok((error, rest)) = done.await else { return };
         {
             let mut state = self.state();
             // Before what has come in since.
             state.bytes += rest.iter().map(Chunk::len).sum::<usize>();
+            state.writing.clear();
             let since = std::mem::replace(&mut state.pending, rest);
             state.pending.extend(since);
         }
-        self.tell(outcome.error);
-        self.count_written(u64::try_from(outcome.written.len()).unwrap_or(u64::MAX));
+        self.tell(error);
     }
 
     fn tell(&self, error: Option<io::Error>) {
@@ -263,6 +267,37 @@ impl Writing {
         }
     }
 }
+
+/// The end of the writing, which may come while the disk is busy: what is not written by then is counted and told.
+struct End<'a> {
+    writing: &'a Writing,
+    cut_short: bool,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let rest: Vec<_> = {
+            let mut state = self.writing.state();
+            state.closed = true;
+            let pending = std::mem::take(&mut state.pending);
+            let pending = pending.iter().map(|chunk| (chunk.signal, chunk.items));
+            state.writing.drain(..).chain(pending).collect()
+        };
+        for (signal, items) in &rest {
+            self.writing.counters.send_failed(*signal, *items);
+        }
+        self.writing.count_written(u64::try_from(rest.len()).unwrap_or(u64::MAX));
+        if !rest.is_empty() {
+            let (id, batches) = (self.writing.counters.id(), rest.len());
+            let items: u64 = rest.iter().map(|(_, items)| items).sum();
+            let why = if self.cut_short { CUT_SHORT } else { "the file takes nothing" };
+            tracing::error!(exporter = %id, batches, items, "dropped: the collector stops, and {why}");
+        }
+    }
+}
+
+/// Why something is dropped that a hastened stop left no time for.
+const CUT_SHORT: &str = "it was cut short before the file had taken them";
 
 #[async_trait]
 impl Consumer for Writing {

@@ -70,6 +70,11 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
 
 /// How long the sending of what is left goes on after the stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// An endpoint that has taken nothing for so long, and fails once more, is away: a flush and the stop wait for it no longer.
+/// One that restarts is back by then, and it is less than what a flush has at the end of a term.
+const AWAY_AFTER: Duration = Duration::from_millis(1_500);
+/// Between two attempts while a flush or the stop waits, where `initial_interval` is not shorter.
+const PAUSE_IN_FLUSH: Duration = Duration::from_millis(500);
 
 /// The consumer of an exporter that sends.
 #[derive(Debug)]
@@ -95,8 +100,11 @@ pub(crate) struct Sending {
 /// What says that the endpoint takes nothing for now.
 #[derive(Clone, Copy, Debug, Default)]
 struct Away {
-    /// The attempts that have failed without a wait that the endpoint asked for.
-    failures: u64,
+    /// When the first attempt of those that have failed in a row was begun. One after which the endpoint asks for a wait
+    /// counts for none: the endpoint is there.
+    failing_since: Option<Instant>,
+    /// The attempts that have failed after [`AWAY_AFTER`] of that.
+    found: u64,
     /// Until when the endpoint wants nothing to be sent.
     until: Option<Instant>,
 }
@@ -109,8 +117,10 @@ struct State {
     next: u64,
     /// The numbers of what waits and what is being sent.
     pending: BTreeSet<u64>,
-    /// After the stop an attempt failed, so no further one is made.
+    /// After the stop the endpoint was found away, so no further attempt is made.
     given_up: bool,
+    /// The flushes that wait now.
+    flushes: usize,
 }
 
 #[derive(Debug)]
@@ -244,26 +254,30 @@ impl Sending {
             if self.state().given_up {
                 return self.drop_request(request, "the endpoint takes nothing");
             }
-            // Before the failure is noted: a flush either sees the failure or is seen here.
-            let hurried = self.hurried.subscribe();
+            let began = Instant::now();
             let (message, after) = match self.attempt(request).await {
                 Ok(taken) => return self.taken(request, &taken),
-                Err(Failure::Permanent(message)) => return self.drop_request(request, &message),
+                Err(Failure::Permanent(message)) => {
+                    self.away.send_if_modified(|away| away.failing_since.take().is_some());
+                    return self.drop_request(request, &message);
+                }
                 Err(Failure::Retryable { message, after }) => (message, after),
             };
-            if self.stop.is_cancelled() {
+            // Before the failure is noted: a flush either sees the failure or is seen here.
+            let hurried = self.hurried.subscribe();
+            let is_away = after.is_none() && self.has_failed(began);
+            if !self.retry.enabled {
+                self.state().given_up |= is_away && self.stop.is_cancelled();
+                return self.drop_request(request, &message);
+            }
+            let Some(wait) = self.next_wait(&mut backoff, after, is_away) else {
                 self.state().given_up = true;
                 return self.drop_request(request, &message);
-            }
-            if !self.retry.enabled {
-                return self.drop_request(request, &message);
-            }
-            let wait = backoff.next(fastrand::f64()).max(after.unwrap_or_default());
-            self.away.send_modify(|away| match after {
-                Some(_) => away.until = Instant::now().checked_add(wait),
-                None => away.failures += 1,
-            });
+            };
             let at = Instant::now().checked_add(wait);
+            if after.is_some() {
+                self.away.send_modify(|away| away.until = at);
+            }
             if !self.retry.max_elapsed_time.is_zero() && at.is_none_or(|at| give_up_at.is_some_and(|end| end < at)) {
                 return self.drop_request(request, &format!("no attempt is left: {message}"));
             }
@@ -272,11 +286,40 @@ impl Sending {
         }
     }
 
+    /// Notes that an attempt has failed; true if that says that the endpoint is away.
+    fn has_failed(&self, began: Instant) -> bool {
+        let mut is_away = false;
+        self.away.send_modify(|away| {
+            let since = *away.failing_since.get_or_insert(began);
+            is_away = since.elapsed() >= AWAY_AFTER;
+            away.found += u64::from(is_away);
+        });
+        is_away
+    }
+
+    /// How long to wait before the next attempt; none where the stop leaves no time for one, or would wait in vain.
+    fn next_wait(&self, backoff: &mut Backoff<'_>, after: Option<Duration>, is_away: bool) -> Option<Duration> {
+        let stops = self.stop.is_cancelled();
+        let own = if stops || self.state().flushes > 0 {
+            backoff.shortest(PAUSE_IN_FLUSH)
+        } else {
+            backoff.next(fastrand::f64())
+        };
+        let wait = own.max(after.unwrap_or_default());
+        let in_time = !stops || Instant::now().checked_add(wait).is_some_and(|at| at < self.stop_deadline());
+        (in_time && !(stops && is_away)).then_some(wait)
+    }
+
+    /// Until when the stop leaves time for attempts. To be asked for after the stop.
+    fn stop_deadline(&self) -> Instant {
+        *self.stop_deadline.get_or_init(|| Instant::now() + STOP_GRACE)
+    }
+
     /// An attempt, which the stop leaves only a little time.
     async fn attempt(&self, request: &Request) -> Result<Taken, Failure> {
         let limit = async {
             self.stop.cancelled().await;
-            sleep_until(*self.stop_deadline.get_or_init(|| Instant::now() + STOP_GRACE)).await;
+            sleep_until(self.stop_deadline()).await;
         };
         tokio::select! {
             biased;
@@ -288,8 +331,17 @@ impl Sending {
         }
     }
 
-    /// Waits; a stop ends it, and so does a flush unless the endpoint has asked for the wait.
+    /// Waits. A stop ends it, unless the endpoint has asked for the wait and is asked again in time; so does a flush, unless the
+    /// endpoint has asked for it.
     async fn wait(&self, wait: Duration, asked_for: bool, mut hurried: watch::Receiver<u64>) {
+        let end = Instant::now().checked_add(wait);
+        let stops = self.stop.is_cancelled();
+        let stop = async {
+            self.stop.cancelled().await;
+            if stops || (asked_for && end.is_some_and(|end| end < self.stop_deadline())) {
+                std::future::pending::<()>().await;
+            }
+        };
         let hurry = async {
             if asked_for || hurried.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -297,7 +349,7 @@ impl Sending {
         };
         tokio::select! {
             () = sleep(wait) => {}
-            () = self.stop.cancelled() => {}
+            () = stop => {}
             () = hurry => {}
         }
     }
@@ -306,7 +358,11 @@ impl Sending {
         let rejected = taken.rejected.min(request.items);
         self.counters.sent(request.signal, request.items - rejected);
         self.counters.send_failed(request.signal, rejected);
-        self.away.send_if_modified(|away| away.until.take().is_some());
+        self.away.send_if_modified(|away| {
+            let news = away.until.is_some() || away.failing_since.is_some();
+            (away.until, away.failing_since) = (None, None);
+            news
+        });
         self.complaints.taken();
         if rejected > 0 || !taken.message.is_empty() {
             self.complaints.partial(request, rejected, &taken.message);
@@ -355,6 +411,22 @@ impl Drop for End<'_> {
 
 /// Why a request is dropped that a hastened stop left no time for.
 const CUT_SHORT: &str = "it was cut short before the endpoint had taken them";
+
+/// A flush that waits: meanwhile attempts follow each other quickly.
+struct Flush<'a>(&'a Sending);
+
+impl<'a> Flush<'a> {
+    fn begin(sending: &'a Sending) -> Self {
+        sending.state().flushes += 1;
+        Self(sending)
+    }
+}
+
+impl Drop for Flush<'_> {
+    fn drop(&mut self) {
+        self.0.state().flushes -= 1;
+    }
+}
 
 /// A request that its receiver waits for. When the receiver does no longer, nothing else does either.
 struct Direct<'a> {
@@ -414,13 +486,14 @@ impl Consumer for Sending {
     async fn flush(&self, deadline: std::time::Instant) {
         let mut finished = self.finished.subscribe();
         let mut away = self.away.subscribe();
-        let failures = away.borrow().failures;
+        let _waits = Flush::begin(self);
+        let found = away.borrow().found;
         let end = self.state().next;
         self.hurried.send_modify(|count| *count += 1);
         while self.state().pending.first().is_some_and(|oldest| *oldest < end) {
             let now = *away.borrow_and_update();
             // What is queued is sent later; who waits for it here would wait in vain.
-            if now.failures > failures || now.until.is_some_and(|until| until > deadline.into()) {
+            if now.found > found || now.until.is_some_and(|until| until > deadline.into()) {
                 return;
             }
             tokio::select! {

@@ -95,6 +95,11 @@ impl<'a> Backoff<'a> {
         self.current = scaled(self.current, self.settings.multiplier).min(self.settings.max_interval);
         drawn.max(WAIT_MIN)
     }
+
+    /// A wait of this, or of the first one where that is shorter; those that follow do not grow by it.
+    pub(crate) fn shortest(&self, most: Duration) -> Duration {
+        self.settings.initial_interval.min(most).max(WAIT_MIN)
+    }
 }
 
 /// Settings of zero, or a multiplier below one, would have an endpoint that is away be asked without a pause.

@@ -91,7 +91,8 @@ pub(super) fn fork(mut consumers: Vec<Arc<dyn Consumer>>) -> Arc<dyn Consumer> {
 
 #[async_trait]
 impl Consumer for Fork {
-    /// The first refusal, when one of them refuses; the others have it then.
+    /// The first refusal, when one of them refuses; the others have it then. Who refuses counts for itself alone, and the
+    /// receiver, which learns of one outcome, counts what did not get everywhere.
     async fn consume(&self, batch: Batch) -> Result<(), Refused> {
         let Some((last, others)) = self.0.split_last() else { return Ok(()) };
         let copies: Vec<Batch> = others.iter().map(|_| batch.clone()).collect();

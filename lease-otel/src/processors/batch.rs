@@ -93,7 +93,16 @@ impl Processor for Settings {
         let (sender, inbox) = mpsc::channel(INBOX);
         let dropped = Dropped { id: id.clone(), telemetry };
         let inlet = Inlet { sender, next: Arc::clone(&next), dropped: dropped.clone() };
-        let batcher = Batcher { settings: self.clone(), next, dropped, open: Vec::new(), inbox, stop };
+        let batcher = Batcher {
+            settings: self.clone(),
+            next,
+            dropped,
+            open: Vec::new(),
+            passing: 0,
+            inbox,
+            stop,
+            refused: Refusals::default(),
+        };
         (Arc::new(inlet), Some(batcher.run().boxed()))
     }
 }
@@ -168,8 +177,20 @@ struct Batcher {
     next: Arc<dyn Consumer>,
     dropped: Dropped,
     open: Vec<Open>,
+    /// How many items the next consumer is asked to take now.
+    passing: usize,
     inbox: mpsc::Receiver<Message>,
     stop: CancellationToken,
+    refused: Refusals,
+}
+
+/// What the next consumer has refused since the stop: told once, at the end.
+#[derive(Debug, Default)]
+struct Refusals {
+    batches: usize,
+    items: usize,
+    /// Why the first was.
+    why: Option<Refused>,
 }
 
 impl Batcher {
@@ -253,9 +274,44 @@ impl Batcher {
         if let Err(lost) = batch.check() {
             return self.dropped.count(signal, items, lost);
         }
+        self.passing = items;
+        let refused = self.pass_on(batch).await;
+        self.passing = 0;
         // Whoever refuses it has counted it; its receiver was told that it was taken, so it is said here.
-        if let Err(refused) = self.next.consume(batch).await {
+        let Err(refused) = refused else { return };
+        if self.stop.is_cancelled() && !matches!(refused, Refused::Lost(_)) {
+            self.refused.batches += 1;
+            self.refused.items += items;
+            self.refused.why.get_or_insert(refused);
+        } else {
             tracing::warn!(processor = %self.dropped.id, %signal, items, "dropped: {refused}");
+        }
+    }
+
+    /// Waits until the next consumer has taken it. It may have no room for long; meanwhile nothing is kept of a term that ends.
+    async fn pass_on(&mut self, batch: Batch) -> Result<(), Refused> {
+        let (term, signal, items) = (batch.term.clone(), batch.telemetry.signal(), batch.telemetry.len());
+        let next = Arc::clone(&self.next);
+        let mut taken = next.consume(batch);
+        loop {
+            let own = term.as_ref().map(Validity::ended);
+            let own = async {
+                match own {
+                    Some(own) => own.cancelled().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let lost = lost(&self.open);
+            tokio::select! {
+                biased;
+                // First, so that whoever is behind and sees the end too has counted it.
+                taken = &mut taken => return taken,
+                () = own => if let Err(lost) = term.as_ref().map_or(Ok(()), Validity::check) {
+                    self.dropped.count(signal, items, lost);
+                    return Err(lost.into());
+                },
+                () = lost => self.drop_lost(),
+            }
         }
     }
 
@@ -292,7 +348,28 @@ impl Batcher {
     }
 }
 
-/// Waits until one of these terms is lost.
+/// The end, which may come before everything was handed on: what is left is counted, and all that was dropped is told.
+impl Drop for Batcher {
+    fn drop(&mut self) {
+        let id = &self.dropped.id;
+        if let Refusals { batches, items, why: Some(why) } = &self.refused {
+            tracing::error!(processor = %id, batches, items, "dropped: the collector stops, and {why}");
+        }
+        self.inbox.close();
+        let waiting = std::iter::from_fn(|| self.inbox.try_recv().ok()).map(|message| match message {
+            Message::Batch(batch) => batch.telemetry.len(),
+            Message::Flush(_) => 0,
+        });
+        let open = self.open.iter().map(|open| open.items);
+        let items = waiting.chain(open).sum::<usize>() + self.passing;
+        if items > 0 {
+            self.dropped.add(items);
+            tracing::error!(processor = %id, items, "dropped: it was cut short before they could be handed on");
+        }
+    }
+}
+
+/// Waits until one of these terms is over.
 fn lost(open: &[Open]) -> impl Future<Output = ()> + use<> {
     let terms: Vec<_> = open.iter().filter_map(|open| open.term.as_ref()).map(Validity::ended).collect();
     async move {
@@ -311,8 +388,12 @@ struct Dropped {
 }
 
 impl Dropped {
-    fn count(&self, signal: Signal, items: usize, lost: Lost) {
+    fn add(&self, items: usize) {
         self.telemetry.add(names::DROPPED, &self.id, u64::try_from(items).unwrap_or(u64::MAX));
+    }
+
+    fn count(&self, signal: Signal, items: usize, lost: Lost) {
+        self.add(items);
         tracing::debug!(processor = %self.id, %signal, items, %lost, "dropped what was read in a lost term");
     }
 }

@@ -8,11 +8,11 @@ use lease_core::{Leadership, Validity};
 use crate::component::{Consumer, Refused, Scope, Work};
 use crate::data::{Batch, Signal, Telemetry};
 
-/// Counts what was read and did not reach the pipelines: its term was lost, or the receiver was stopped before that.
+/// Counts what was read and did not reach all pipelines: its term was lost, or the receiver was stopped before that.
 const DROPPED: &str = "lease_receiver_points_dropped_total";
-/// Counts what the pipelines took.
+/// Counts what all pipelines took.
 const TAKEN: &str = "lease_receiver_points_total";
-/// Counts what the pipelines refused for another reason.
+/// Counts what a pipeline refused for another reason.
 const REFUSED: &str = "lease_receiver_points_refused_total";
 
 /// Where the telemetry of a receiver goes.

@@ -56,7 +56,7 @@ impl Reader for Config {
     }
 
     async fn run(self, client: Client, outlet: Outlet) {
-        let informer = Informer::new(&client, &self.namespaces);
+        let informer = Informer::new(outlet.id(), &client, &self.namespaces);
         run(self, informer, outlet).await;
     }
 }

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lease_otel::component::ElectorChoice;
+use async_trait::async_trait;
+use lease_otel::component::*;
+use lease_otel::config::ComponentId;
+use lease_otel::data::Batch;
 use lease_otel::host::{Host, Started, Stopped};
 use lease_otel::telemetry::Telemetry;
 use lease_otel::testing::ScriptedElector;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::kit::*;
 
@@ -98,8 +103,71 @@ async fn a_start_that_is_called_off_stops_and_releases_what_had_started() {
     };
     let telemetry = Arc::new(Telemetry::new());
     let started = Host::start_unless(kit.collector, telemetry, called_off).await.expect("nothing has failed");
-    assert!(matches!(started, Started::CalledOff(15)), "{started:?}");
+    let Started::CalledOff(15, host) = started else { panic!("{started:?}") };
+    assert_eq!(host.shutdown(DEADLINE).await, Stopped::InOrder);
     assert_eq!(journal.lines(), ["elector starts", "slow hangs", "elector is not ready", "elector stops"]);
+}
+
+/// A receiver that says how long it may take to stop, and takes it.
+#[derive(Debug)]
+struct Slow(Journal);
+
+const SLOW: Duration = Duration::from_secs(18);
+
+#[async_trait]
+impl Receiver for Slow {
+    fn stop_timeout(&self) -> Option<Duration> {
+        Some(SLOW)
+    }
+
+    fn keeps_to_the_fence(&self) -> bool {
+        true
+    }
+
+    async fn start(&self, scope: Scope) -> Result<Work, StartError> {
+        let journal = self.0.clone();
+        journal.note("slow starts");
+        Ok(Box::pin(async move {
+            scope.stop.cancelled().await;
+            tokio::time::sleep(SLOW).await;
+            journal.note("slow stops");
+        }))
+    }
+}
+
+/// With such a receiver before another one.
+fn slow_before(does: Does) -> Kit {
+    let mut kit = Kit::new().exporter("exporter", false);
+    kit.collector.receivers.push((id("slow"), Box::new(Slow(kit.journal.clone()))));
+    kit.collector.pipelines[0].receivers.push(id("slow"));
+    kit.receiver("r", None, does)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_called_off_leaves_each_receiver_its_time_to_stop() {
+    let kit = slow_before(Does::Hangs);
+    let (journal, runs) = (kit.journal.clone(), kit.journal.clone());
+    let called_off = async move { runs.until("slow starts", 1).await };
+    let started = Host::start_unless(kit.collector, Arc::new(Telemetry::new()), called_off).await;
+    let Ok(Started::CalledOff((), host)) = started else { panic!("{started:?}") };
+    assert_eq!(host.shutdown(DEADLINE).await, Stopped::InOrder);
+    assert_eq!(journal.count("slow stops"), 1, "{:#?}", journal.lines());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_leaves_each_receiver_its_time_to_stop_unless_it_is_called_off_too() {
+    for (called_off_after, stops, took) in [(None, 1, SLOW), (Some(1), 0, Duration::from_secs(1))] {
+        let kit = slow_before(Does::Fails(times(1)));
+        let journal = kit.journal.clone();
+        let called_off = async move {
+            let Some(secs) = called_off_after else { return std::future::pending().await };
+            tokio::time::sleep(Duration::from_secs(secs)).await;
+        };
+        let began = Instant::now();
+        let started = Host::start_unless(kit.collector, Arc::new(Telemetry::new()), called_off).await;
+        assert!(started.is_err(), "{started:?}");
+        assert_eq!((journal.count("slow stops"), began.elapsed().as_secs()), (stops, took.as_secs()));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +194,7 @@ async fn a_receiver_that_does_not_stop_is_dropped_when_the_shutdown_is_hastened(
     let journal = kit.journal.clone();
     let host = Host::start(kit.collector, Arc::new(Telemetry::new())).await.expect("it starts");
     journal.until("r starts", 1).await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     host.hasten().cancel();
     assert_eq!(host.shutdown(DEADLINE).await, Stopped::CutShort);
     assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
@@ -137,7 +205,7 @@ async fn a_receiver_that_does_not_stop_is_dropped_when_the_shutdown_is_hastened(
 async fn a_shutdown_is_hastened_at_its_deadline() {
     let kit = Kit::new().exporter("exporter", false).receiver("r", None, Does::Ignores);
     let host = Host::start(kit.collector, Arc::new(Telemetry::new())).await.expect("it starts");
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     assert_eq!(host.shutdown(Duration::from_secs(3)).await, Stopped::CutShort);
     let took = began.elapsed();
     assert!((Duration::from_secs(3)..Duration::from_millis(3010)).contains(&took), "{took:?}");
@@ -164,4 +232,69 @@ async fn a_receiver_may_bring_an_elector_of_its_own() {
     journal.until("r starts", 1).await;
     assert_eq!(host.shutdown(DEADLINE).await, Stopped::InOrder);
     assert!(journal.position("r stops") < journal.position("own stops"), "{:#?}", journal.lines());
+}
+
+/// An exporter whose queue is full, and whose receivers wait for room: who waits is refused when it stops.
+#[derive(Clone, Debug)]
+struct Crowded(Journal, CancellationToken);
+
+#[async_trait]
+impl Exporter for Crowded {
+    async fn start(
+        &self,
+        _: &ComponentId,
+        stop: CancellationToken,
+        _: Arc<dyn Meter>,
+    ) -> Result<(Arc<dyn Consumer>, Option<Work>), StartError> {
+        Ok((Arc::new(Self(self.0.clone(), stop)), None))
+    }
+}
+
+#[async_trait]
+impl Consumer for Crowded {
+    async fn consume(&self, _: Batch) -> Result<(), Refused> {
+        self.1.cancelled().await;
+        self.0.note("refused");
+        Err(Refused::Closed)
+    }
+
+    async fn flush(&self, _: std::time::Instant) {}
+}
+
+/// A processor that hands on at its end alone.
+#[derive(Debug)]
+struct HandsOnAtStop;
+
+impl Processor for HandsOnAtStop {
+    fn start(
+        &self,
+        _: &ComponentId,
+        next: Arc<dyn Consumer>,
+        stop: CancellationToken,
+        _: Arc<dyn Meter>,
+    ) -> (Arc<dyn Consumer>, Option<Work>) {
+        let work = Arc::clone(&next);
+        let work = async move {
+            stop.cancelled().await;
+            let _ = work.consume(batch(3)).await;
+        };
+        (next, Some(Box::pin(work)))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_holds_the_stop_up_no_longer_than_a_flush() {
+    let mut kit = Kit::new();
+    let journal = kit.journal.clone();
+    let crowded = Crowded(journal.clone(), CancellationToken::new());
+    kit.collector.exporters.push((id("crowded"), Box::new(crowded)));
+    kit.collector.pipelines[0].exporters.push(id("crowded"));
+    kit.collector.processors.push((id("late"), Box::new(HandsOnAtStop)));
+    kit.collector.pipelines[0].processors.push(id("late"));
+    let kit = kit.receiver("r", None, Does::Waits);
+    let host = Host::start(kit.collector, Arc::new(Telemetry::new())).await.expect("it starts");
+    let began = Instant::now();
+    assert_eq!(host.shutdown(Duration::from_mins(10)).await, Stopped::InOrder);
+    assert_eq!(journal.count("refused"), 1);
+    assert!(began.elapsed() <= Duration::from_millis(5_010), "{:?}", began.elapsed());
 }

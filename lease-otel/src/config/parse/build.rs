@@ -129,7 +129,7 @@ impl<'p> Builder<'p> {
                 (Value::Null, None)
             }
         };
-        self.place(Node { place, value, written }, anchor, 1 + text.len() / UNIT)
+        self.place(Node::written(place, value, written), anchor, 1 + text.len() / UNIT)
     }
 
     fn alias(&mut self, anchor: usize, place: Place) -> Option<()> {

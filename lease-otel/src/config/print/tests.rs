@@ -92,6 +92,24 @@ fn what_is_shown_loads_as_the_same() {
 }
 
 #[test]
+fn what_is_taken_as_a_text_is_shown_as_it_is_written_and_what_is_not_as_its_value() {
+    let root = read("a: {b: {name: 0123, octal: 0123, version: 1.10, token: 0123, headers_list: 0123}}");
+    let Value::Map(entries) = &root.value else { panic!("{root:?}") };
+    let Value::Map(entries) = &entries[0].1.value else { panic!("{root:?}") };
+    let mut problems = Problems::default();
+    let mut fields = crate::config::Fields::new(&entries[0].1, "", &mut problems);
+    for key in ["name", "version", "token", "headers_list"] {
+        assert!(fields.text(key).is_some());
+    }
+    assert_eq!(fields.count("octal", 0, 99), Some(83));
+    let shown = |mode| serde_json::to_string(&Printed::new(&root, mode)).expect("it can be shown");
+    let all = r#"{"a":{"b":{"name":"0123","octal":83,"version":"1.10","token":"0123","headers_list":"0123"}}}"#;
+    assert_eq!(shown(Mode::Unredacted), all);
+    let redacted = r#""octal":83,"version":"1.10","token":"[REDACTED]","headers_list":"[REDACTED]"}}}"#;
+    assert!(shown(Mode::Redacted).ends_with(redacted), "{}", shown(Mode::Redacted));
+}
+
+#[test]
 fn any_text_survives_being_shown() {
     let mut random = fastrand::Rng::with_seed(3);
     let letters: Vec<char> = "$ {}[]01x_b-+.:#'\"\\\n\té,&*!|>%@`?~ynNtrue".chars().collect();

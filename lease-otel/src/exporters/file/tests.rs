@@ -178,7 +178,7 @@ async fn what_a_full_disk_did_not_take_is_written_later_and_in_order() {
     let (holds, tally) = (Arc::default(), Tally::new());
     let disk = Disk { takes: [Some(7), None].into(), holds: Arc::clone(&holds) };
     let counters = Counters::new(&"file".parse().unwrap(), tally.clone());
-    let file = Writing::new(false, counters, Output::on(disk, 0, None), CancellationToken::new());
+    let file = Arc::new(Writing::new(false, counters, Output::on(disk, 0, None), CancellationToken::new()));
     let line = |points| json::encode(&batch(points, None).telemetry) + "\n";
     file.consume(batch(1, None)).await.unwrap();
     file.consume(batch(2, None)).await.unwrap();
@@ -197,4 +197,47 @@ async fn what_a_full_disk_did_not_take_is_written_later_and_in_order() {
     assert_eq!(String::from_utf8(holds.lock().unwrap().clone()).unwrap(), [line(1), line(2), line(4)].concat());
     assert_eq!(tally.count(SENT), 7);
     assert_eq!(file.state().bytes, 0);
+}
+
+/// A disk that takes what it is told to take, when it is told so.
+struct Slow(std::sync::mpsc::Receiver<()>);
+
+impl io::Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.recv().map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_stop_that_is_cut_short_counts_and_tells_what_is_not_written() {
+    let (logs, _guard) = Logs::keep();
+    let tally = Tally::new();
+    let (disk, orders) = std::sync::mpsc::channel();
+    let counters = Counters::new(&"file".parse().unwrap(), tally.clone());
+    let file = Arc::new(Writing::new(false, counters, Output::to(Box::new(Slow(orders))), CancellationToken::new()));
+    for points in [1, 2, 4] {
+        file.consume(batch(points, None)).await.unwrap();
+    }
+    let work = tokio::spawn(Arc::clone(&file).write(Duration::from_millis(1)));
+    disk.send(()).unwrap();
+    tally.until(|tally| tally.count(SENT) == 1).await;
+    // The disk is busy with the second, and one more comes in.
+    file.consume(batch(8, None)).await.unwrap();
+    file.stop.cancel();
+    work.abort();
+    assert!(work.await.unwrap_err().is_cancelled());
+    assert_eq!((tally.count(SENT), tally.count(FAILED)), (1, 2 + 4 + 8));
+    let text = logs.text();
+    assert!(text.contains(CUT_SHORT) && text.contains("batches=3 items=14"), "{text}");
+    // What the disk takes after all is not counted again.
+    disk.send(()).unwrap();
+    drop(disk);
+    let busy = Arc::clone(&file);
+    tokio::task::spawn_blocking(move || drop(busy.output.lock())).await.unwrap();
+    assert_eq!((tally.count(SENT), tally.count(FAILED)), (1, 14));
+    assert!(matches!(file.consume(batch(1, None)).await, Err(Refused::Closed)));
 }

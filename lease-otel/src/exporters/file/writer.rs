@@ -33,15 +33,6 @@ impl Chunk {
     }
 }
 
-/// What became of chunks.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    /// Those that were written as a whole.
-    pub(super) written: Vec<(Signal, u64)>,
-    /// Why no more were.
-    pub(super) error: Option<io::Error>,
-}
-
 /// The file.
 pub(super) struct Output {
     path: PathBuf,
@@ -74,20 +65,20 @@ impl Output {
         Ok(Self { path: path.to_owned(), file: Box::new(file), size, rotation })
     }
 
-    /// Writes chunks and takes them away, up to the first that cannot be written as a whole.
-    pub(super) fn write(&mut self, chunks: &mut Vec<Chunk>) -> Outcome {
-        let mut outcome = Outcome::default();
+    /// Writes chunks and takes them away, up to the first that cannot be written as a whole, and gives why. Calls back after
+    /// each that was written.
+    pub(super) fn write(&mut self, chunks: &mut Vec<Chunk>, mut written: impl FnMut()) -> Option<io::Error> {
         let mut done = 0;
-        for chunk in chunks.iter_mut() {
+        let error = loop {
+            let Some(chunk) = chunks.get_mut(done) else { break None };
             if let Err(error) = self.write_one(chunk) {
-                outcome.error = Some(error);
-                break;
+                break Some(error);
             }
-            outcome.written.push((chunk.signal, chunk.items));
+            written();
             done += 1;
-        }
+        };
         chunks.drain(..done);
-        outcome
+        error
     }
 
     fn write_one(&mut self, chunk: &mut Chunk) -> io::Result<()> {
@@ -161,6 +152,11 @@ pub(super) mod tests {
 
     impl Output {
         /// A file on such a disk, which is nowhere else.
+        pub(crate) fn to(disk: Box<dyn Write + Send>) -> Self {
+            Self { path: "/nowhere/data".into(), file: disk, size: 0, rotation: None }
+        }
+
+        /// The same with a size and a rotation.
         pub(crate) fn on(disk: Disk, size: u64, rotation: Option<Rotation>) -> Self {
             Self { path: "/nowhere/data".into(), file: Box::new(disk), size, rotation }
         }
@@ -174,15 +170,16 @@ pub(super) mod tests {
         let mut output = Output::on(disk, (1 << 20) - 8, rotation);
         let mut chunks =
             vec![Chunk::new(b"01234567".to_vec(), Signal::Logs, 1), Chunk::new(b"x".to_vec(), Signal::Logs, 2)];
-        let full = output.write(&mut chunks);
-        assert!(full.written.is_empty() && full.error.is_some());
+        let mut written = 0;
+        let full = output.write(&mut chunks, || written += 1);
+        assert!(full.is_some() && written == 0);
         assert_eq!(chunks.iter().map(Chunk::len).collect::<Vec<_>>(), [5, 1]);
         // As if another had grown the file meanwhile: the next begins a file, what was begun does not.
         output.size = 1 << 20;
-        let after = output.write(&mut chunks);
-        assert_eq!(after.written, [(Signal::Logs, 1)]);
+        let after = output.write(&mut chunks, || written += 1);
+        assert_eq!(written, 1);
         assert_eq!(*holds.lock().unwrap(), b"01234567");
-        assert_eq!(after.error.unwrap().kind(), io::ErrorKind::NotFound, "there is nothing to rename");
+        assert_eq!(after.unwrap().kind(), io::ErrorKind::NotFound, "there is nothing to rename");
         assert_eq!(chunks.len(), 1);
     }
 }

@@ -251,6 +251,7 @@ async fn a_flush_returns_when_all_is_sent_or_at_the_deadline() {
     rig.until_attempts(1).await;
     rig.flush(secs(3)).await;
     assert_eq!(rig.attempts(), [0.0, 0.0], "a flush does not wait for the next attempt");
+    assert_eq!(rig.tally.count(SENT), 1);
     let never = Rig::new(queue(10, 1), retry(), &[], Answer::Never);
     never.offer(1).await.unwrap();
     never.flush(secs(3)).await;
@@ -263,11 +264,39 @@ async fn a_flush_does_not_wait_for_an_endpoint_that_is_away() {
     for items in [1, 2, 4] {
         rig.offer(items).await.unwrap();
     }
-    rig.until_attempts(2).await;
+    // It has taken nothing for five seconds.
+    rig.until_attempts(4).await;
+    let before = rig.attempts().len();
     rig.flush(secs(5)).await;
-    assert_eq!(rig.began.elapsed(), secs(0), "what waits was tried at once, and that has failed");
-    assert!(rig.attempts().len() > 2);
+    assert_eq!(rig.began.elapsed(), secs(5), "what waits was tried at once, and that has failed");
+    assert!(rig.attempts().len() > before);
     assert_eq!(rig.tally.count(FAILED), 0, "it is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_goes_on_over_a_failure_that_passes() {
+    for (failures, flushed_after, sent) in [(1, 500, 7), (3, 1_500, 7), (9, 1_500, 0)] {
+        let failing = vec![retryable(None); failures];
+        let rig = Rig::new(queue(10, 1), retry(), &failing, Answer::Take);
+        for items in [1, 2, 4] {
+            rig.offer(items).await.unwrap();
+        }
+        rig.flush(secs(5)).await;
+        assert_eq!(rig.began.elapsed(), Duration::from_millis(flushed_after), "{failures} failures");
+        assert_eq!((rig.tally.count(SENT), rig.tally.count(FAILED)), (sent, 0), "{failures} failures");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_in_a_row_only_while_nothing_is_taken() {
+    let rig = Rig::new(queue(10, 1), retry(), &[retryable(None)], Answer::Take);
+    rig.offer(1).await.unwrap();
+    rig.tally.until(|tally| tally.count(SENT) == 1).await;
+    assert_eq!(rig.attempts(), [0.0, 5.0]);
+    rig.endpoint.answers.lock().unwrap().push_back(retryable(None));
+    rig.offer(2).await.unwrap();
+    rig.flush(secs(5)).await;
+    assert_eq!((rig.attempts(), rig.tally.count(SENT)), (vec![0.0, 5.0, 5.0, 5.5], 3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -343,20 +372,82 @@ async fn a_stop_that_is_cut_short_counts_and_tells_what_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_stop_sends_what_is_queued_and_ends_with_the_first_failure() {
+async fn the_stop_sends_what_is_queued_until_the_endpoint_is_away() {
     let rig = Rig::new(queue(10, 1), retry(), &[Answer::Take, Answer::Take], retryable(None));
     for items in [1, 2, 4, 8] {
         rig.offer(items).await.unwrap();
     }
-    let sending = Arc::clone(&rig.sending);
+    let (sending, began) = (Arc::clone(&rig.sending), rig.began);
     let endpoint = Arc::clone(&rig.endpoint);
-    let began = rig.began;
     let tally = rig.end().await;
     assert_eq!((tally.count(SENT), tally.count(FAILED)), (1 + 2, 4 + 8));
-    assert_eq!(endpoint.attempts.borrow().len(), 3);
-    assert_eq!(began.elapsed(), secs(0));
+    let attempts: Vec<_> = endpoint.attempts.borrow().iter().map(|(at, _)| (*at - began).as_secs_f64()).collect();
+    assert_eq!(attempts, [0.0, 0.0, 0.0, 0.5, 1.0, 1.5]);
     assert!(matches!(sending.consume(batch(1, None)).await, Err(Refused::Closed)));
     assert_eq!(tally.count(FULL), 1, "what comes too late is counted as well");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stop_does_not_wait_for_an_endpoint_that_was_away_before_it() {
+    let rig = Rig::new(queue(10, 2), retry(), &[], retryable(None));
+    for items in [1, 2, 4] {
+        rig.offer(items).await.unwrap();
+    }
+    rig.until_attempts(4).await;
+    let began = rig.began;
+    assert_eq!(rig.end().await.count(FAILED), 7);
+    assert_eq!(began.elapsed(), secs(5), "the stop took no time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stop_goes_on_over_a_failure_that_passes() {
+    // All senders meet it at once.
+    let rig = Rig::new(queue(10, 3), retry(), &vec![retryable(None); 3], Answer::Take);
+    for items in [1, 2, 4, 8] {
+        rig.offer(items).await.unwrap();
+    }
+    let began = rig.began;
+    let tally = rig.end().await;
+    assert_eq!((tally.count(SENT), tally.count(FAILED)), (15, 0));
+    assert_eq!(began.elapsed(), Duration::from_millis(500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stop_waits_as_the_endpoint_asks_for_if_there_is_time() {
+    for (asked, sent, took) in [(3, 3, 3), (9, 0, 0)] {
+        let rig = Rig::new(queue(10, 1), retry(), &[retryable(Some(secs(asked)))], Answer::Take);
+        rig.offer(3).await.unwrap();
+        let began = rig.began;
+        let tally = rig.end().await;
+        assert_eq!((tally.count(SENT), tally.count(FAILED)), (sent, 3 - sent), "asked for {asked} s");
+        assert_eq!(began.elapsed(), secs(took), "asked for {asked} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_was_asked_for_goes_on_at_the_stop_if_there_is_time() {
+    let settings = RetrySettings { initial_interval: secs(1), ..retry() };
+    for (asked, attempts) in [(4, [0.0, 4.0]), (60, [0.0, 1.0])] {
+        let rig = Rig::new(queue(10, 1), settings.clone(), &[retryable(Some(secs(asked)))], Answer::Take);
+        rig.offer(3).await.unwrap();
+        rig.until_attempts(1).await;
+        sleep(secs(1)).await;
+        let (endpoint, began) = (Arc::clone(&rig.endpoint), rig.began);
+        assert_eq!(rig.end().await.count(SENT), 3);
+        let found: Vec<_> = endpoint.attempts.borrow().iter().map(|(at, _)| (*at - began).as_secs_f64()).collect();
+        assert_eq!(found, attempts, "asked for {asked} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_another_attempt_one_failure_at_the_stop_costs_one_request() {
+    let settings = RetrySettings { enabled: false, ..retry() };
+    let rig = Rig::new(queue(10, 1), settings, &[retryable(None)], Answer::Take);
+    for items in [1, 2, 4] {
+        rig.offer(items).await.unwrap();
+    }
+    let tally = rig.end().await;
+    assert_eq!((tally.count(SENT), tally.count(FAILED)), (6, 1));
 }
 
 #[tokio::test(start_paused = true)]

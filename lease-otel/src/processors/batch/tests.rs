@@ -4,7 +4,7 @@ use lease_core::Reason;
 use lease_core::testing::grant;
 
 use super::*;
-use crate::test_kit::{Kept, Tally, batch, configured, problems};
+use crate::test_kit::{Kept, Logs, Tally, batch, configured, problems};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -192,6 +192,23 @@ async fn what_is_kept_back_is_dropped_as_soon_as_its_term_is_lost_and_nothing_el
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_term_that_ended_well_is_dropped_and_counted_then() {
+    let rig = Rig::new(&settings(100, 0, 3_600_000));
+    let (leadership, control) = grant(None);
+    let term = || Some(leadership.validity());
+    rig.inlet.consume(batch(5, term())).await.unwrap();
+    control.drain(Reason::Shutdown);
+    rig.flush().await;
+    assert_eq!(rig.next.sizes(), [5], "what was read before the drain is handed on");
+    rig.inlet.consume(batch(3, term())).await.unwrap();
+    let before = Instant::now();
+    drop(leadership);
+    rig.tally.until(|tally| tally.count(names::DROPPED) > 0).await;
+    assert_eq!((rig.tally.count(names::DROPPED), before.elapsed()), (3, ms(0)));
+    assert_eq!(rig.end().await, [5]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_for_room_is_let_go_when_the_term_is_lost() {
     // A consumer without end: what is behind it piles up.
     let (stop, tally) = (CancellationToken::new(), Tally::new());
@@ -248,4 +265,93 @@ async fn after_the_stop_nothing_is_taken() {
     assert_eq!(rig.end().await, [1]);
     assert!(matches!(inlet.consume(batch(1, None)).await, Err(Refused::Closed)));
     inlet.flush(Instant::now().into_std()).await;
+}
+
+/// What has no room until it is told that it stops, and refuses then. Says how many wait, and what they have brought.
+#[derive(Debug, Default)]
+struct Crowded {
+    waiting: tokio::sync::watch::Sender<usize>,
+    stop: CancellationToken,
+}
+
+#[async_trait]
+impl Consumer for Crowded {
+    async fn consume(&self, batch: Batch) -> Result<(), Refused> {
+        self.waiting.send_modify(|waiting| *waiting += batch.telemetry.len());
+        self.stop.cancelled().await;
+        Err(Refused::Closed)
+    }
+
+    async fn flush(&self, _deadline: std::time::Instant) {}
+}
+
+/// A processor in front of it, whose first batch of so many points waits there.
+async fn crowded(
+    first: Batch,
+) -> (Arc<Crowded>, Arc<dyn Consumer>, Arc<Tally>, CancellationToken, tokio::task::JoinHandle<()>) {
+    let (next, stop, tally) = (Arc::new(Crowded::default()), CancellationToken::new(), Tally::new());
+    let (inlet, work) =
+        settings(10, 0, 3_600_000).start(&"batch".parse().unwrap(), next.clone(), stop.clone(), tally.clone());
+    let work = tokio::spawn(work.unwrap());
+    let points = first.telemetry.len();
+    inlet.consume(first).await.unwrap();
+    next.waiting.subscribe().wait_for(|waiting| *waiting == points).await.unwrap();
+    (next, inlet, tally, stop, work)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_without_room_delays_no_end_of_a_term() {
+    let ((one, ends_one), (other, ends_other)) = (grant(None), grant(None));
+    let (next, stop, tally) = (Arc::new(Crowded::default()), CancellationToken::new(), Tally::new());
+    let (inlet, work) = settings(10, 0, 3_600_000).start(&"batch".parse().unwrap(), next.clone(), stop, tally.clone());
+    let _work = tokio::spawn(work.unwrap());
+    inlet.consume(batch(2, Some(one.validity()))).await.unwrap();
+    inlet.consume(batch(11, Some(other.validity()))).await.unwrap();
+    next.waiting.subscribe().wait_for(|waiting| *waiting == 11).await.unwrap();
+    let before = Instant::now();
+    // What is kept of another term than that which waits.
+    ends_one.lose(Reason::TakenOver);
+    tally.until(|tally| tally.count(names::DROPPED) == 2).await;
+    // What waits itself; then there is room for the next.
+    ends_other.lose(Reason::TakenOver);
+    tally.until(|tally| tally.count(names::DROPPED) == 13).await;
+    inlet.consume(batch(12, None)).await.unwrap();
+    next.waiting.subscribe().wait_for(|waiting| *waiting == 11 + 12).await.unwrap();
+    assert_eq!(before.elapsed(), ms(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_at_the_stop_is_told_in_one_line() {
+    let (logs, _guard) = Logs::keep();
+    let (next, inlet, tally, stop, work) = crowded(batch(10, None)).await;
+    for points in [11, 12, 1] {
+        inlet.consume(batch(points, None)).await.unwrap();
+    }
+    stop.cancel();
+    next.stop.cancel();
+    work.await.unwrap();
+    let text = logs.text();
+    assert_eq!(text.matches("dropped").count(), 1, "{text}");
+    let told = "dropped: the collector stops, and the pipeline has been shut down processor=batch batches=4 items=34";
+    assert!(text.contains(told), "{text}");
+    assert_eq!(tally.count(names::DROPPED), 0, "who refuses counts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_is_cut_short_counts_and_tells_what_is_kept() {
+    let (logs, _guard) = Logs::keep();
+    let (_next, inlet, tally, stop, work) = crowded(batch(10, None)).await;
+    for points in [11, 2] {
+        inlet.consume(batch(points, None)).await.unwrap();
+    }
+    stop.cancel();
+    work.abort();
+    assert!(work.await.unwrap_err().is_cancelled());
+    assert_eq!(tally.count(names::DROPPED), 23);
+    assert!(matches!(inlet.consume(batch(1, None)).await, Err(Refused::Closed)));
+    let text = logs.text();
+    assert!(
+        text.contains("dropped: it was cut short before they could be handed on processor=batch items=23"),
+        "{text}"
+    );
 }

@@ -18,11 +18,14 @@ use super::kinds::{
     ReplicationController, ResourceQuota, StatefulSet,
 };
 use super::objects::Told;
+use crate::config::ComponentId;
 use crate::receivers::kubernetes::places;
 use crate::receivers::kubernetes::trouble::{Target, Trouble};
 
 /// The objects of one kind, in one namespace or all of them.
 struct Shelf {
+    /// Whose it is, for what is said of it.
+    receiver: ComponentId,
     target: Target,
     objects: HashMap<Box<str>, Box<dyn Told>>,
     /// What a list that has begun has told so far.
@@ -44,6 +47,7 @@ enum State {
 
 /// Everything that is known, and the watches that keep it so.
 pub(super) struct Informer {
+    receiver: ComponentId,
     shelves: Vec<Shelf>,
     changes: SelectAll<BoxStream<'static, (usize, Change)>>,
 }
@@ -61,8 +65,8 @@ enum Change {
 impl Informer {
     /// Watches every kind in these namespaces, or in the whole cluster. Nothing is sent before the first
     /// [`next`](Self::next).
-    pub(super) fn new(client: &Client, namespaces: &[String]) -> Self {
-        let mut informer = Self { shelves: Vec::new(), changes: SelectAll::new() };
+    pub(super) fn new(receiver: &ComponentId, client: &Client, namespaces: &[String]) -> Self {
+        let mut informer = Self { receiver: receiver.clone(), shelves: Vec::new(), changes: SelectAll::new() };
         informer.add::<Pod>(client, namespaces);
         if namespaces.is_empty() {
             informer.add::<Node>(client, namespaces);
@@ -97,13 +101,8 @@ impl Informer {
             };
             let number = self.shelves.len();
             self.changes.push(changes(api).map(move |change| (number, change)).boxed());
-            self.shelves.push(Shelf {
-                target: Target { group: K::group(&()).into_owned(), resource: K::plural(&()).into_owned(), namespace },
-                objects: HashMap::new(),
-                arriving: None,
-                state: State::Begun,
-                said: None,
-            });
+            let target = Target { group: K::group(&()).into_owned(), resource: K::plural(&()).into_owned(), namespace };
+            self.shelves.push(Shelf::new(self.receiver.clone(), target));
         }
     }
 
@@ -130,6 +129,10 @@ impl Informer {
 }
 
 impl Shelf {
+    fn new(receiver: ComponentId, target: Target) -> Self {
+        Self { receiver, target, objects: HashMap::new(), arriving: None, state: State::Begun, said: None }
+    }
+
     fn take_in(&mut self, change: Change) {
         match change {
             Change::ListBegun => self.arriving = Some(HashMap::new()),
@@ -155,7 +158,7 @@ impl Shelf {
 
     fn recovered(&mut self) {
         if self.said.take().is_some() {
-            tracing::info!(target = %self.target, "can be read now");
+            tracing::info!(receiver = %self.receiver, "{} can be read now", self.target);
         }
         self.state = State::Synced;
     }
@@ -173,10 +176,10 @@ impl Shelf {
         }
         let about = trouble.about(&self.target);
         match &trouble {
-            // The watcher lists again at once; nothing is missing.
-            Trouble::Expired => tracing::debug!(receiver = "k8s_cluster", "{about}"),
-            Trouble::Absent => tracing::info!(receiver = "k8s_cluster", "{about}; its metrics are left out"),
-            _ => tracing::warn!(receiver = "k8s_cluster", "{about}; the other kinds go on"),
+            // The watcher lists again at once, and nothing is missing: it is no outage, and ends none.
+            Trouble::Expired => return tracing::debug!(receiver = %self.receiver, "{about}"),
+            Trouble::Absent => tracing::info!(receiver = %self.receiver, "{about}; its metrics are left out"),
+            _ => tracing::warn!(receiver = %self.receiver, "{about}; the other kinds go on"),
         }
         self.said = Some(trouble);
     }
@@ -256,3 +259,35 @@ fn key<K: Resource>(object: &K) -> Box<str> {
 
 /// A page of pods is about 2 MB of text, and it is all there at once.
 const PAGE: u32 = 250;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_kit::Logs;
+
+    #[test]
+    fn an_outage_is_told_with_its_receiver_and_its_kind_and_its_end_once() {
+        let (logs, _guard) = Logs::keep();
+        let target = Target { group: "apps".to_owned(), resource: "deployments".to_owned(), namespace: None };
+        let mut shelf = Shelf::new("k8s_cluster/prod".parse().expect("a name"), target);
+        let listed = |shelf: &mut Shelf| [Change::ListBegun, Change::ListEnded].map(|change| shelf.take_in(change));
+        listed(&mut shelf);
+        shelf.take_in(Change::Failed(Trouble::Expired));
+        listed(&mut shelf);
+        assert_eq!(logs.text(), "", "a watch that has expired is no outage");
+        let away = || Change::Failed(Trouble::Passing("connection refused".to_owned()));
+        // One that has expired meanwhile does not begin it anew.
+        for change in [away(), Change::Failed(Trouble::Expired), away()] {
+            shelf.take_in(change);
+        }
+        for _ in 0..2 {
+            listed(&mut shelf);
+        }
+        let text = logs.text();
+        let told = ["deployments.apps: connection refused; the other kinds go on", "deployments.apps can be read now"];
+        for told in told {
+            assert_eq!(text.matches(&format!("{told} receiver=k8s_cluster/prod")).count(), 1, "{told}: {text}");
+        }
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
+}
