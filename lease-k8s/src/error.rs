@@ -159,11 +159,33 @@ impl MissingRule {
 
     /// The rule whose absence this error reports, if it does.
     pub fn of(error: &LockError) -> Option<&Self> {
-        let source = std::error::Error::source(error)?;
-        // A `LockError` shares its source, and the share is the error that `source` shows.
-        let shared = source.downcast_ref::<std::sync::Arc<dyn std::error::Error + Send + Sync>>();
-        shared.map_or_else(|| source.downcast_ref(), |shared| shared.downcast_ref())
+        source_of(error)
     }
+}
+
+/// The namespace of a lease does not exist.
+///
+/// The source of a `Denied` [`LockError`] upon a create: see [`MissingNamespace::of`]. A read cannot tell: a lease that is
+/// absent and a lease in an absent namespace are one answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("namespace {namespace} does not exist")]
+pub struct MissingNamespace {
+    /// Its name.
+    pub namespace: Box<str>,
+}
+
+impl MissingNamespace {
+    /// The namespace whose absence this error reports, if it does.
+    pub fn of(error: &LockError) -> Option<&Self> {
+        source_of(error)
+    }
+}
+
+fn source_of<E: std::error::Error + 'static>(error: &LockError) -> Option<&E> {
+    let source = std::error::Error::source(error)?;
+    // A `LockError` shares its source, and the share is the error that `source` shows.
+    let shared = source.downcast_ref::<std::sync::Arc<dyn std::error::Error + Send + Sync>>();
+    shared.map_or_else(|| source.downcast_ref(), |shared| shared.downcast_ref())
 }
 
 /// As one element of the `rules` of a Role (or of a `ClusterRole`, without a namespace), in YAML's flow style.
