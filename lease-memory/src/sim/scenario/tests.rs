@@ -161,7 +161,7 @@ fn a_file_that_is_wrong_is_refused_at_its_line() {
         ("until: 5m\nnodes: 0\n".to_owned(), Some(2), "1 to 7 candidates, not 0"),
         ("until: 5m\nnodes: 8\n".to_owned(), Some(2), "1 to 7 candidates, not 8"),
         ("nodes: 3\n".to_owned(), Some(1), "until"),
-        ("until: 0s\n".to_owned(), Some(1), "not 0ns"),
+        ("until: 0s\n".to_owned(), Some(1), "not 0s"),
         ("until: 5\n".to_owned(), Some(1), "no unit"),
         ("until: -5s\n".to_owned(), Some(1), "negative"),
         ("until: 5m\nruns: 0\n".to_owned(), Some(2), "runs are played, not 0"),
