@@ -157,6 +157,14 @@ pub(crate) const NOT_ADMITTED: &str = "check server, certificate authority, cred
 const NOT_REACHED: &str = "see whether the server of the kubeconfig is up: kubectl cluster-info; choose another with \
                            --kubeconfig, --context";
 
+/// Writes a warning to standard error, as an error is written.
+pub(crate) fn warn(text: &str, colored: bool) {
+    let (yellow, bold, reset) = if colored { ("\x1b[33m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
+    let text = text.lines().map(visible).collect::<Vec<_>>().join("\n");
+    // Where standard error is closed nobody wants to know.
+    let _ = writeln!(std::io::stderr(), "{yellow}{bold}warning:{reset} {text}");
+}
+
 /// What an operator has to do so that what was denied is not, if the server has said it.
 pub(crate) fn way_out(error: &LockError) -> Option<String> {
     let missing = |absent: &MissingNamespace| {

@@ -160,7 +160,7 @@ impl Expander<'_> {
         let Some(mut node) = parse(&source, text, &mut quiet) else {
             // A token or certificate is no YAML either, but has no `key: value`.
             if let Some(error) = quiet.errors.first().filter(|_| is_file && text.contains(": ")) {
-                let message = format_args!("this file is no YAML and becomes a text: {error}");
+                let message = format_args!("this file is not YAML and is taken as text: {error}");
                 self.problems.warning(place, path, message);
             }
             return None;

@@ -21,7 +21,7 @@ use super::connect::{Connector, way_out};
 use super::mismatch::Expected;
 use super::otlp::{encode_request, pretty_timeout};
 use super::queue::{Failure, Request, Taken, Transport};
-use super::settings::{Common, Headers, LOGIN};
+use super::settings::{Common, Headers, LOGIN, wrong_port};
 use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, StartError, Work};
 use crate::config::{ComponentId, Fields};
 use crate::data::{Signal, Telemetry};
@@ -113,6 +113,9 @@ fn endpoint(fields: &mut Fields<'_>) -> Address {
         return address;
     }
     match target.parse::<Authority>() {
+        Ok(parsed) if wrong_port(&parsed).is_some() => {
+            fields.error("endpoint", wrong_port(&parsed).unwrap_or_default());
+        }
         Ok(parsed) if parsed.port_u16().is_some() && !parsed.host().is_empty() => {
             target.clone_into(&mut address.target);
         }

@@ -24,7 +24,7 @@ use super::json;
 use super::mismatch::Expected;
 use super::otlp::{encode_request, pretty_timeout};
 use super::queue::{Failure, Request, Taken, Transport};
-use super::settings::{Common, LOGIN, quoted};
+use super::settings::{Common, LOGIN, quoted, wrong_port};
 use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, StartError, Work};
 use crate::config::{ComponentId, Fields};
 use crate::data::{Signal, Telemetry};
@@ -154,6 +154,9 @@ impl Endpoints {
 fn url(text: &str) -> Result<Uri, String> {
     let shown = quoted(text);
     let uri: Uri = text.parse().map_err(|error| format!("{shown} is not a URL: {error}"))?;
+    if let Some(wrong) = uri.authority().and_then(wrong_port) {
+        return Err(wrong);
+    }
     if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty()) {
         Ok(uri)
     } else {

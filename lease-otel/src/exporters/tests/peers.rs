@@ -142,6 +142,9 @@ async fn is_told(peer: Peer, kind: &str, scheme: &str, entries: &[(&str, &str)],
     exporter.end().await;
 }
 
+/// Who is there, how the exporter speaks, its other settings, and what it says.
+type Case<'a> = (Peer, &'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 /// Stands for the certificate of the peer.
 const TRUSTED: (&str, &str) = ("trusted", "");
 
@@ -150,12 +153,12 @@ async fn an_exporter_of_grpc_tells_what_is_there_instead() {
     let grpc = "OTLP over gRPC is usually at port 4317";
     let http = "for this endpoint use the exporter otlp_http";
     let (plain, secure) = ("http://", "https://");
-    let cases: [(Peer, &str, &[(&str, &str)], &[&str]); 14] = [
+    let cases: [Case<'_>; 14] = [
         (Peer::Http, plain, &[], &["breaks them off without a word: it may speak HTTP/1, as at port 4318", "or TLS"]),
         (Peer::Says(HTTPS), plain, &[], &["speaks HTTP/1, not gRPC", grpc, http]),
         (Peer::Web, plain, &[], &["speaks HTTP/2, but not gRPC, and answers 404", grpc, http]),
         (Peer::Tls("h2"), plain, &[], &["speaks TLS: leave tls.insecure out"]),
-        (Peer::Says(SSH), plain, &[], &["speaks neither HTTP nor TLS, so it is no receiver of OTLP", grpc]),
+        (Peer::Says(SSH), plain, &[], &["speaks neither HTTP nor TLS, so it is not a receiver of OTLP", grpc]),
         (Peer::Closes, plain, &[], &["breaks them off without a word"]),
         (Peer::Http, secure, &[], &["does not speak TLS, but HTTP/1", grpc, http, "with http://"]),
         (Peer::Grpc, secure, &[], &["does not speak TLS; if that is meant to be, set tls.insecure: true"]),
@@ -166,7 +169,7 @@ async fn an_exporter_of_grpc_tells_what_is_there_instead() {
             &["speaks TLS, but not HTTP/2 in it, which gRPC needs", grpc, http],
         ),
         (Peer::Tls(""), secure, &[TRUSTED], &["speaks HTTP/1, not gRPC", grpc, http]),
-        (Peer::Says(SSH), secure, &[], &["speaks neither TLS nor HTTP, so it is no receiver of OTLP", grpc]),
+        (Peer::Says(SSH), secure, &[], &["speaks neither TLS nor HTTP, so it is not a receiver of OTLP", grpc]),
         (Peer::Says(b"+"), secure, &[], &["speaks neither TLS nor HTTP"]),
         (
             Peer::Hears,
@@ -191,11 +194,11 @@ async fn an_exporter_of_http_tells_what_is_there_instead() {
     let http = "OTLP over HTTP is usually at port 4318";
     let grpc = "for this endpoint use the exporter otlp_grpc";
     let (plain, secure) = ("http://", "https://");
-    let cases: [(Peer, &str, &[(&str, &str)], &[&str]); 12] = [
+    let cases: [Case<'_>; 12] = [
         (Peer::Grpc, plain, &[], &["speaks gRPC", http, grpc]),
         (Peer::Tls("http/1.1"), plain, &[], &["speaks TLS: write https://"]),
         (Peer::Says(HTTPS), plain, &[], &["answers 400 Bad Request; it speaks TLS: write https://"]),
-        (Peer::Says(SSH), plain, &[], &["speaks neither HTTP nor TLS, so it is no receiver of OTLP", http]),
+        (Peer::Says(SSH), plain, &[], &["speaks neither HTTP nor TLS, so it is not a receiver of OTLP", http]),
         (Peer::Says(b"+"), plain, &[], &["speaks neither HTTP nor TLS"]),
         (Peer::Closes, plain, &[], &["breaks them off without a word: it may speak TLS", "https://", http]),
         (Peer::Http, secure, &[], &["does not speak TLS; if that is meant to be, write http://"]),
@@ -206,7 +209,7 @@ async fn an_exporter_of_http_tells_what_is_there_instead() {
             &[TRUSTED],
             &["speaks TLS, but not HTTP/1 in it, and is probably for gRPC", http, grpc],
         ),
-        (Peer::Says(SSH), secure, &[], &["speaks neither TLS nor HTTP, so it is no receiver of OTLP", http]),
+        (Peer::Says(SSH), secure, &[], &["speaks neither TLS nor HTTP, so it is not a receiver of OTLP", http]),
         (Peer::Hears, secure, &[], &["breaks them off at the TLS handshake: it may not speak TLS", "write http://"]),
         (
             Peer::Silent,
