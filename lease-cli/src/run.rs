@@ -5,13 +5,12 @@ mod session;
 mod term;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use lease_core::{
-    Constraints, DurationError, HolderIdentity, LeaderElection, LockError, LockErrorKind, Pretty, ResourceLock, Timing,
+    Constraints, DurationError, HolderIdentity, LeaderElection, LockError, LockErrorKind, ResourceLock, Timing,
     Versioned, WatchLock,
 };
 use rustix::process::Signal;
@@ -86,17 +85,6 @@ struct TimingArguments {
     retry_period: Duration,
 }
 
-/// Lease duration, renew deadline and retry period, as operators name a set: `15s/10s/2s`.
-struct Durations<'a>(&'a Timing);
-
-impl fmt::Display for Durations<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [lease, renew, retry] =
-            [self.0.lease_duration(), self.0.renew_deadline(), self.0.retry_period()].map(Pretty);
-        write!(f, "{lease}/{renew}/{retry}")
-    }
-}
-
 /// What to do when the lease was lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum OnLost {
@@ -147,7 +135,7 @@ pub(crate) async fn run(arguments: Arguments, global: &Global) -> Result<u8, Fai
         (Ok(timing), Ok(identity), Ok(lock)) => (timing, identity, lock),
         (timing, identity, lock) => return Err(Failure::all([timing.err(), identity.err(), lock.err()])),
     };
-    tracing::info!(lease = %lock, %identity, durations = %Durations(&timing), "standing by");
+    tracing::info!(lease = %lock, %identity, durations = timing.durations(), "standing by");
     tracing::debug!(%timing, "what these durations mean");
     let begun = Instant::now();
     let mut wait = if arguments.nonblock { Some(Duration::ZERO) } else { arguments.wait };

@@ -139,6 +139,12 @@ impl Timing {
         self.lease_duration.as_secs_f64() / (self.renew_deadline + self.stop_timeout).as_secs_f64()
     }
 
+    /// Lease duration, renew deadline and retry period, as people name a set: `15s/10s/2s`.
+    pub fn durations(&self) -> String {
+        let [lease, renew, retry] = [self.lease_duration, self.renew_deadline, self.retry_period].map(Pretty);
+        format!("{lease}/{renew}/{retry}")
+    }
+
     /// How many renewals a holder writes in a day.
     pub fn writes_per_day(&self) -> u64 {
         u64::try_from(Duration::from_hours(24).as_nanos() / self.retry_period.as_nanos()).unwrap_or(u64::MAX)
@@ -175,12 +181,10 @@ impl fmt::Display for Timing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}/{}/{}: stop budget {}, survives a backend outage of {} less two round trips, {} attempts in a hold, \
+            "{}: stop budget {}, survives a backend outage of {} less two round trips, {} attempts in a hold, \
              crash takeover {} after the last renewal and at worst {} (if requests are lost), graceful takeover at worst {}, clock rates may differ \
              by {:.1} %, {} writes a day",
-            Pretty(self.lease_duration),
-            Pretty(self.renew_deadline),
-            Pretty(self.retry_period),
+            self.durations(),
             Pretty(millis(self.stop_timeout)),
             Pretty(millis(self.outage_survived())),
             self.attempts_per_hold(),

@@ -13,17 +13,17 @@ use lease_core::LockError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum K8sError {
-    /// The namespace is no DNS label.
+    /// The namespace is not a DNS label.
     #[error(
-        "namespace {namespace:?} is no DNS label: 1 to 63 characters of a-z, 0-9 and -, a letter or digit at both ends"
+        "namespace {namespace:?} is not a DNS label: 1 to 63 characters of a-z, 0-9 and -, a letter or digit at both ends"
     )]
     Namespace {
         /// What was given.
         namespace: String,
     },
-    /// The name of the lease is no DNS subdomain.
+    /// The name of the lease is not a DNS subdomain.
     #[error(
-        "lease name {name:?} is no DNS subdomain: 1 to 253 characters of a-z, 0-9, - and ., a letter or digit at both ends of each part"
+        "lease name {name:?} is not a DNS subdomain: 1 to 253 characters of a-z, 0-9, - and ., a letter or digit at both ends of each part"
     )]
     Name {
         /// What was given.
@@ -45,7 +45,7 @@ pub enum K8sError {
     #[error("unable to load k8s config, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined")]
     NotInCluster,
     /// The cluster's address in the environment is no address.
-    #[error("KUBERNETES_SERVICE_HOST {host:?} and KUBERNETES_SERVICE_PORT {port:?} are no address")]
+    #[error("KUBERNETES_SERVICE_HOST {host:?} and KUBERNETES_SERVICE_PORT {port:?} are not an address")]
     ServiceAddress {
         /// The host.
         host: String,

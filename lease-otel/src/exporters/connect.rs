@@ -38,7 +38,11 @@ pub(crate) struct Connector {
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector").field("tls", &self.tls.is_some()).field("spoken", &self.spoken()).finish()
+        f.debug_struct("Connector")
+            .field("expected", &self.expected)
+            .field("tls", &self.tls.is_some())
+            .field("spoken", &self.spoken())
+            .finish()
     }
 }
 
@@ -47,7 +51,7 @@ impl fmt::Debug for Connector {
 pub(crate) enum ConnectError {
     #[error("`{host}` cannot be connected to at port {port}: {source}")]
     Tcp { host: String, port: u16, source: io::Error },
-    #[error("`{name}` is no name that a certificate can have; correct the endpoint or tls.server_name_override")]
+    #[error("`{name}` is not a name that a certificate can have; correct the endpoint or tls.server_name_override")]
     Name { name: String },
     #[error("the certificate of `{name}` is not trusted: {reason}; give its authority with tls.ca_file")]
     Untrusted { name: String, reason: String },

@@ -63,7 +63,11 @@ impl Spoken {
 
     /// Whether so few bytes tell already that it is none of the known ones: nothing more may come.
     pub(crate) fn is_other(begin: &[u8]) -> bool {
-        !(b"HTTP/".starts_with(begin) || matches!(begin, [0x15 | 0x16] | [0x15 | 0x16, 3, ..] | [0] | [0, 0, ..]))
+        match begin {
+            [0x15 | 0x16, rest @ ..] => rest.first().is_some_and(|version| *version != 3),
+            [0, rest @ ..] => rest.first().is_some_and(|length| *length != 0),
+            _ => !b"HTTP/".starts_with(begin),
+        }
     }
 
     /// The reverse of `as u8`.
@@ -110,7 +114,7 @@ impl Expected {
                 "takes connections and breaks them off without a word: it may speak TLS, for which write https://, or \
                  be something else: {port}"
             ),
-            (_, Spoken::Other) => format!("speaks neither HTTP nor TLS, so it is no receiver of OTLP: {port}"),
+            (_, Spoken::Other) => format!("speaks neither HTTP nor TLS, so it is not a receiver of OTLP: {port}"),
             (_, Spoken::Handshake) => format!(
                 "takes connections, but does not answer the TLS handshake: it may not speak TLS; if that is meant to \
                  be, {}",
@@ -138,7 +142,7 @@ impl Expected {
                 format!("does not speak TLS; if that is meant to be, {without_tls}")
             }
             (_, Spoken::Other) => {
-                format!("speaks neither TLS nor HTTP, so it is no receiver of OTLP: {port}")
+                format!("speaks neither TLS nor HTTP, so it is not a receiver of OTLP: {port}")
             }
             (_, Spoken::Silence) => format!(
                 "takes connections and breaks them off at the TLS handshake: it may not speak TLS; if that is meant to \

@@ -134,7 +134,8 @@ impl Extension for Kubernetes {
         let client = K8sClient::connect(access.clone()).await.map_err(|error| unreachable(&error))?;
         let lock = client.lock(namespace, name)?;
         let identity = candidate.identity(namespace, name)?;
-        tracing::info!(elector = %id, lease = %lock, %identity, timing = %candidate.timing, "standing by");
+        tracing::info!(elector = %id, lease = %lock, %identity, durations = candidate.timing.durations(), "standing by");
+        tracing::debug!(elector = %id, timing = %candidate.timing, "what these durations mean");
         // A thread of its own, so that receivers that are busy do not either.
         let candidacy = Candidacy { lease: name.clone(), identity: identity.to_string() };
         let election = LeaderElection::watched(lock, identity).timing(candidate.timing).dedicated_thread();
