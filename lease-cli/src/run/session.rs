@@ -118,7 +118,7 @@ impl Session {
                 _ => Failure::new(Code::Unreachable, "the backend did not answer in time"),
             },
             (_, Some(holder)) => self.arguments.held_by(holder),
-            (_, None) => self.arguments.not_acquired("nobody holds it, but it was not free for certain"),
+            (_, None) => self.arguments.not_acquired("nobody holds it, but it was not certain to be free"),
         }
     }
 

@@ -72,7 +72,7 @@ struct Expander<'a> {
 impl Expander<'_> {
     fn node(&mut self, node: &mut Node, path: &str, depth: usize) {
         if depth > DEPTH_MAX {
-            let message = format_args!("more than {DEPTH_MAX} maps and lists are within each other here");
+            let message = format_args!("maps and lists are nested more than {DEPTH_MAX} deep here");
             self.problems.error(&node.place, path, message);
             *node = Node::new(node.place.clone(), Value::Null);
             return;

@@ -114,7 +114,7 @@ fn set(keys: &str, value: &str, top: &Place, problems: &mut Problems) -> Option<
     forget_lines(&mut value, top);
     let names: Vec<&str> = keys.split("::").flat_map(|part| part.split('.')).map(str::trim).collect();
     if names.iter().any(|name| name.is_empty()) || names.len() > DEPTH_MAX / 2 {
-        problems.error(top, "", "these are no keys with dots between them");
+        problems.error(top, "", "this is not a list of keys with dots between them");
         return None;
     }
     let key = Key { name: keys.to_owned(), place: top.clone() };

@@ -125,7 +125,7 @@ fn endpoint(fields: &mut Fields<'_>) -> Address {
         _ if target.contains('/') && !text.contains("unix:") => {
             let host = target.split('/').next().unwrap_or_default();
             let message =
-                format!("`{text}` has a path, which gRPC does not: write `{host}`, or use the exporter otlp_http");
+                format!("`{text}` has a path, which gRPC does not have: write `{host}`, or use the exporter otlp_http");
             fields.error("endpoint", message);
         }
         _ => fields.error("endpoint", format_args!("`{text}` is not of the form HOST:PORT")),

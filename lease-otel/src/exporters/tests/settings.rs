@@ -16,7 +16,7 @@ fn an_endpoint_of_grpc_is_a_host_and_a_port() {
         ("localhost", "endpoint: `localhost` has no port; OTLP over gRPC is usually at localhost:4317"),
         (
             "http://host:4318/v1/metrics",
-            "endpoint: `http://host:4318/v1/metrics` has a path, which gRPC does not: write `host:4318`, or use the \
+            "endpoint: `http://host:4318/v1/metrics` has a path, which gRPC does not have: write `host:4318`, or use the \
              exporter otlp_http",
         ),
         ("a:99999", "endpoint: `99999` is not a port: those are 1 to 65535"),
