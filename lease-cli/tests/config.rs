@@ -146,7 +146,7 @@ service:
     place.write("named.yaml", text);
     let (code, out, said) = place.lease(&["validate", "--config", "named.yaml"]);
     assert_eq!((code, out.starts_with("valid: ")), (0, true), "{said}");
-    let elsewhere = "; where the collector runs there has to be one";
+    let elsewhere = "; the collector needs it where it runs";
     let told = [
         "named.yaml:2:24: receivers.exec/name.command: there is no program `no-such-program` in the PATH of this machine",
         "named.yaml:3:24: receivers.exec/path.command: the program `./no-such-program` is not on this machine",

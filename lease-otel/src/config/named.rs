@@ -61,7 +61,7 @@ impl Named {
             }
             Thing::File(_) | Thing::Directory(_) => return None,
         };
-        let message = format!("{missing}; where the collector runs there has to be one");
+        let message = format!("{missing}; the collector needs it where it runs");
         Some(Problem { place: self.place.clone(), path: self.path.clone(), message })
     }
 }
