@@ -99,7 +99,7 @@ fn impossible(grid: &Grid, goals: &Goals, play: &Play<'_>) -> Result<Failure, Fa
     if ways.is_empty() {
         return Ok(failure.help(match goals.given().len() {
             1 => "ask for less",
-            _ => "leave out one of the goals: they stand against each other in pairs",
+            _ => "leave out one of the goals: they conflict in pairs",
         }));
     }
     Ok(failure.help(format!("what can be met instead is {}", ways.join(", or "))))
@@ -303,7 +303,7 @@ fn capitalized(text: &str) -> String {
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
-        _ => Err(format!("{text:?} is no number above zero")),
+        _ => Err(format!("{text:?} is not a number above zero")),
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) async fn collector(arguments: Arguments, _: &Global) -> Result<u8, Fa
         tokio::select! {
             stopped = &mut shutdown => break stopped,
             signal = inbox.end() => {
-                tracing::warn!(signal = signals::name(signal), "asked to end again: nothing is waited for any more");
+                tracing::warn!(signal = signals::name(signal), "asked to end again: nothing more is waited for");
                 again.get_or_insert(signal);
                 hasten.cancel();
             }
@@ -74,7 +74,7 @@ pub(crate) async fn collector(arguments: Arguments, _: &Global) -> Result<u8, Fa
                     .help("see above for what has been dropped; leave it more time with --shutdown-timeout"))
             }
         },
-        Stopped::Hung => Err(Failure::new(Code::System, "the collector did not stop in order")),
+        Stopped::Hung => Err(Failure::new(Code::System, "the collector did not stop cleanly")),
     }
 }
 

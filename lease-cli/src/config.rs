@@ -10,9 +10,9 @@ use lease_otel::config::{Loaded, Problem, Problems, Resolved, Source, resolve};
 pub(crate) use self::components::components;
 pub(crate) use self::print::{Arguments as PrintArguments, print};
 pub(crate) use self::validate::validate;
-use crate::cli::Output;
+use crate::cli::{Global, Output};
 use crate::collector::registry;
-use crate::exit::{Code, Failure};
+use crate::exit::{self, Code, Failure};
 
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,23 +33,36 @@ impl Sources {
         resolve(&all, &|name| std::env::var(name))
     }
 
-    /// Reads and checks it, and tells what is doubtful in it.
+    /// Reads and checks it, and logs what is doubtful in it.
     pub(crate) fn load(&self) -> Result<Loaded, Failure> {
-        let loaded = self.resolve().configure(&registry()).map_err(|problems| wrong(&problems))?;
-        warn(&loaded.warnings);
+        let log = |warnings: &[Problem]| warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let loaded = self.resolve().configure(&registry()).map_err(|problems| {
+            log(&problems.warnings);
+            wrong(&problems)
+        })?;
+        log(&loaded.warnings);
         Ok(loaded)
     }
 }
 
-fn warn(warnings: &[Problem]) {
-    for warning in warnings {
-        tracing::warn!("{warning}");
+/// Reads and checks a configuration that is not to run: what is doubtful in it is written as errors are, and is no log.
+fn look_at(resolved: &Resolved, global: &Global) -> Result<Loaded, Failure> {
+    let loaded = resolved.configure(&registry()).map_err(|problems| {
+        warn(&problems.warnings, global);
+        wrong(&problems)
+    })?;
+    warn(&loaded.warnings, global);
+    Ok(loaded)
+}
+
+fn warn<'p>(warnings: impl IntoIterator<Item = &'p Problem>, global: &Global) {
+    if global.quiet == 0 {
+        warnings.into_iter().for_each(|warning| exit::warn(&warning.to_string(), global.color.on_stderr()));
     }
 }
 
 /// Everything that is wrong with a configuration.
 fn wrong(problems: &Problems) -> Failure {
-    warn(&problems.warnings);
     let one = |problem: &Problem| Some(Failure::new(Code::Configuration, problem.to_string()));
     Failure::all(problems.errors.iter().map(one))
 }

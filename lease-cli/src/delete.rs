@@ -1,12 +1,12 @@
 //! `lease delete`: removes a lease, after its name was said twice.
 
-use lease_core::{LockErrorKind, ResourceLock};
+use lease_core::{HolderIdentity, LockErrorKind, ResourceLock};
 
 use crate::backend;
 use crate::cli::Global;
 use crate::exit::{Code, Failure};
 use crate::get::absent;
-use crate::show;
+use crate::show::{self, State};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -41,11 +41,19 @@ pub(crate) async fn delete(arguments: &Arguments, global: &Global) -> Result<(),
             Err(failure) => return Err(failure),
             Ok(()) => {
                 if let Some(holder) = &seen.record.holder {
-                    tracing::warn!(%holder, "the lease was held; its holder stops, and the next term begins when it has run out");
+                    tell(holder, State::of(&seen.record, show::wall()));
                 }
                 return show::print(&format!("{name} deleted\n"));
             }
         }
+    }
+}
+
+fn tell(holder: &HolderIdentity, state: State) {
+    if state == State::Expired {
+        tracing::info!(%holder, "the lease had run out, by this machine's clock; it named its last holder still");
+    } else {
+        tracing::warn!(%holder, "the lease was held; its holder stops, and the next term begins when it has run out");
     }
 }
 

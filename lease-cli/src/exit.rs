@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::Write;
 
 use lease_core::{LockError, LockErrorKind};
-use lease_k8s::{K8sError, MissingRule};
+use lease_k8s::{K8sError, MissingNamespace, MissingRule};
 
 use crate::picture::visible;
 
@@ -122,9 +122,9 @@ impl From<LockError> for Failure {
             LockErrorKind::Malformed => Code::Data,
             _ => Code::Unreachable,
         };
-        match MissingRule::of(&error) {
-            // The rule is the source; as help it says the same and what to do.
-            Some(rule) => Self::new(code, error.to_string()).help(grant(rule)),
+        match way_out(&error) {
+            // It is of the source, which would be told as the cause: as help it says the same and what to do.
+            Some(help) => Self::new(code, error.to_string()).help(help),
             None if code == Code::Denied => Self::of(code, &error).help(NOT_ADMITTED),
             None if code == Code::Unreachable => Self::of(code, &error).help(NOT_REACHED),
             None => Self::of(code, &error),
@@ -157,8 +157,25 @@ pub(crate) const NOT_ADMITTED: &str = "check server, certificate authority, cred
 const NOT_REACHED: &str = "see whether the server of the kubeconfig is up: kubectl cluster-info; choose another with \
                            --kubeconfig, --context";
 
+/// Writes a warning to standard error, as an error is written.
+pub(crate) fn warn(text: &str, colored: bool) {
+    let (yellow, bold, reset) = if colored { ("\x1b[33m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
+    let text = text.lines().map(visible).collect::<Vec<_>>().join("\n");
+    // Where standard error is closed nobody wants to know.
+    let _ = writeln!(std::io::stderr(), "{yellow}{bold}warning:{reset} {text}");
+}
+
+/// What an operator has to do so that what was denied is not, if the server has said it.
+pub(crate) fn way_out(error: &LockError) -> Option<String> {
+    let missing = |absent: &MissingNamespace| {
+        let namespace = &absent.namespace;
+        format!("kubectl create namespace {namespace}, or name another with --namespace")
+    };
+    MissingRule::of(error).map(grant).or_else(|| MissingNamespace::of(error).map(missing))
+}
+
 /// What an operator has to add to a role.
-pub(crate) fn grant(rule: &MissingRule) -> String {
+fn grant(rule: &MissingRule) -> String {
     let namespace =
         rule.namespace.as_deref().map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
     format!("add this rule to a Role of this user{namespace}: {rule}")
@@ -176,6 +193,16 @@ mod tests {
         assert_eq!(failure.code, 77);
         let help = failure.help.expect("a rule is missing");
         assert!(help.contains("namespace prod") && help.contains("resourceNames: [db], verbs: [update]"), "{help}");
+    }
+
+    #[test]
+    fn a_missing_namespace_says_how_it_is_made() {
+        let absent = MissingNamespace { namespace: "prod".into() };
+        let error = LockError::new(LockErrorKind::Denied, "create of lease prod/db: no namespace").with_source(absent);
+        let failure = Failure::from(error);
+        assert_eq!((failure.code, failure.causes.len()), (77, 0));
+        let help = failure.help.expect("a namespace is missing");
+        assert_eq!(help, "kubectl create namespace prod, or name another with --namespace");
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub(crate) struct Arguments {
     /// What `lease watch --record` has written
     #[arg(value_name = "RECORDING")]
     recording: PathBuf,
-    /// Where to draw: FILE.svg or FILE.html [default: in the terminal]
+    /// Where to draw: FILE.svg or FILE.html; more than once for several files [default: in the terminal]
     #[arg(short = 'O', long, value_name = "FILE", value_parser = Target::parse)]
-    out: Option<Target>,
+    out: Vec<Target>,
 }
 
 /// A file to draw into, which is overwritten.
@@ -80,15 +80,22 @@ pub(crate) fn plot(arguments: &Arguments, global: &Global) -> Result<(), Failure
     let leases = held::held(&recording);
     let source = Source::of(&arguments.recording, &recording);
     let pictures: Vec<Picture> = leases.iter().flat_map(|lease| source.pictures(lease)).collect();
-    let Some(target) = &arguments.out else {
+    if arguments.out.is_empty() {
         let (width, colored) = (terminal_width(), global.color.on_stdout());
         let twins: Vec<String> = pictures.iter().map(|picture| picture.terminal(width, colored)).collect();
         return show::print(&twins.join("\n"));
-    };
-    if files::are_same(target.path(), &arguments.recording) {
-        return Err(Failure::new(Code::Usage, "the picture would overwrite the recording").help("use another -O FILE"));
     }
-    target.write(pictures, |pictures| source.report(&leases, pictures))
+    for (index, target) in arguments.out.iter().enumerate() {
+        let again = arguments.out[..index].iter().any(|other| files::are_same(target.path(), other.path()));
+        let over = if again { Some("another picture") } else { None };
+        let is_recording = files::are_same(target.path(), &arguments.recording);
+        if let Some(what) = if is_recording { Some("the recording") } else { over } {
+            let message = format!("the picture would overwrite {what}");
+            return Err(Failure::new(Code::Usage, message).help("use another -O FILE"));
+        }
+    }
+    let write = |target: &Target| target.write(pictures.clone(), |pictures| source.report(&leases, pictures));
+    arguments.out.iter().try_for_each(write)
 }
 
 /// Where the pictures come from, in the words of their subtitles.

@@ -132,7 +132,7 @@ impl Entry {
     }
 }
 
-/// Why a file is no recording that can be read or continued.
+/// Why a file is not a recording that can be read or continued.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RecordingError {
     #[error("recording {} cannot be opened", .0.display())]
@@ -145,9 +145,9 @@ pub(crate) enum RecordingError {
     NoFile(PathBuf),
     #[error("recording {} is being written by another lease watch", .0.display())]
     Busy(PathBuf),
-    #[error("{} is no recording: its first line does not say so", .0.display())]
+    #[error("{}:1: this is not a recording: its first line does not say that it is one", .0.display())]
     NoRecording(PathBuf),
-    #[error("recording {} is empty", .0.display())]
+    #[error("{}:1: the recording is empty: lease watch --record has written nothing to it yet", .0.display())]
     Empty(PathBuf),
     #[error(
         "{}:{line}: format version {found}, and this program knows version {FORMAT_VERSION}",

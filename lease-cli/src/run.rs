@@ -135,7 +135,8 @@ pub(crate) async fn run(arguments: Arguments, global: &Global) -> Result<u8, Fai
         (Ok(timing), Ok(identity), Ok(lock)) => (timing, identity, lock),
         (timing, identity, lock) => return Err(Failure::all([timing.err(), identity.err(), lock.err()])),
     };
-    tracing::info!(lease = %lock, %identity, %timing, "standing by");
+    tracing::info!(lease = %lock, %identity, durations = timing.durations(), "standing by");
+    tracing::debug!(%timing, "what these durations mean");
     let begun = Instant::now();
     let mut wait = if arguments.nonblock { Some(Duration::ZERO) } else { arguments.wait };
     let mut first_look = None;

@@ -45,7 +45,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    fn of(record: &LeaseRecord, now: Timestamp) -> Self {
+    pub(crate) fn of(record: &LeaseRecord, now: Timestamp) -> Self {
         match (&record.holder, expiry(record)) {
             (None, _) => Self::Free,
             (Some(_), Some(expiry)) if micros_between(now, expiry) > 0 => Self::Held,
@@ -87,6 +87,17 @@ impl Row {
         }
     }
 
+    /// What is odd about its times, for people.
+    fn doubt(&self, now: Timestamp) -> Option<String> {
+        let ahead_us = micros_between(now, self.renew_time?);
+        let holder = self.holder.as_deref().filter(|_| ahead_us > CLOCKS_DIFFER_US)?;
+        let (name, holder, ahead) = (&self.name, escaped(holder), age(ahead_us));
+        Some(format!(
+            "{name}: renewed in the future by {ahead}: the clock of {holder} is ahead of this one, or this one is behind; \
+             candidates do not compare them, but EXPIRES is too late by that"
+        ))
+    }
+
     fn cells(&self, now: Timestamp, with_namespace: bool) -> Vec<String> {
         let ago = |time: Option<Timestamp>| time.map_or_else(|| NONE.to_owned(), |time| age(micros_between(time, now)));
         let expires = self.expires_estimate.map_or_else(
@@ -96,7 +107,13 @@ impl Row {
                 past_us => format!("~{} ago", age(past_us.saturating_neg())),
             },
         );
-        let renewed = if self.renew_time.is_some() { format!("{} ago", ago(self.renew_time)) } else { NONE.to_owned() };
+        let renewed = self.renew_time.map_or_else(
+            || NONE.to_owned(),
+            |time| match micros_between(now, time) {
+                ahead_us if ahead_us > CLOCKS_DIFFER_US => format!("{} ahead", age(ahead_us)),
+                _ => format!("{} ago", ago(Some(time))),
+            },
+        );
         let mut cells = vec![
             self.name.clone(),
             self.holder.as_deref().map_or_else(|| NONE.to_owned(), escaped),
@@ -120,6 +137,7 @@ pub(crate) fn leases(listed: &[Listed], output: Output, with_namespace: bool) ->
     let rows: Vec<Row> = listed.iter().map(|listed| Row::new(listed, now)).collect();
     let text = match output {
         Output::Table => {
+            rows.iter().filter_map(|row| row.doubt(now)).for_each(|doubt| tracing::warn!("{doubt}"));
             let mut table = vec![HEADINGS[usize::from(!with_namespace)..].iter().map(ToString::to_string).collect()];
             table.extend(rows.iter().map(|row| row.cells(now, with_namespace)));
             columns(&table)
@@ -205,6 +223,8 @@ pub(crate) fn columns(table: &[Vec<String>]) -> String {
 const HEADINGS: [&str; 9] =
     ["NAMESPACE", "NAME", "HOLDER", "STATE", "RENEWED", "EXPIRES", "HELD", "TRANSITIONS", "AGE"];
 const NONE: &str = "-";
+/// Clocks that differ by less are usual.
+const CLOCKS_DIFFER_US: i64 = 2_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -244,6 +264,17 @@ mod tests {
         assert_eq!(cells(record("", 98)), ["db", "-", "free", "2s ago", "-", "-", "3", "-"]);
         let broken = Listed { lease: Err(LockError::malformed("no Lease", None)), ..listed(record("a", 98)) };
         assert_eq!(Row::new(&broken, now).state, State::Malformed);
+    }
+
+    #[test]
+    fn a_renewal_in_the_future_is_told() {
+        let now = Timestamp::from_unix_micros(100_000_000);
+        let row = |renewed_s| Row::new(&listed(record("a", renewed_s)), now);
+        assert_eq!(row(400).cells(now, false)[3..5], ["5m0s ahead", "~5m15s"]);
+        let doubt = row(400).doubt(now).unwrap();
+        assert!(doubt.starts_with("db: renewed in the future by 5m0s: the clock of a is ahead"), "{doubt}");
+        assert_eq!((row(101).cells(now, false)[3].as_str(), row(101).doubt(now)), ("0s ago", None));
+        assert_eq!(Row::new(&listed(record("", 400)), now).doubt(now), None);
     }
 
     #[test]

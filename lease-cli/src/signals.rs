@@ -63,7 +63,7 @@ pub(crate) fn name(signal: Signal) -> String {
 
 /// Not the name of a signal.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no signal; use a name such as TERM, INT, QUIT, HUP or USR1, or its number")]
+#[error("{0:?} is not a signal; use a name such as TERM, INT, QUIT, HUP or USR1, or its number")]
 pub(crate) struct UnknownSignal(String);
 
 /// On a line of its own, below what the terminal shows of Ctrl-C.

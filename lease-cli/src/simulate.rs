@@ -61,9 +61,9 @@ pub(crate) struct Arguments {
     /// Run durations that break the inequality too, for which nothing is promised
     #[arg(long)]
     unsafe_timing: bool,
-    /// Where to draw: FILE.svg or FILE.html [default: in the terminal]
+    /// Where to draw: FILE.svg or FILE.html; more than once for several files [default: in the terminal]
     #[arg(short = 'O', long, value_name = "FILE", value_parser = Target::parse)]
-    out: Option<Target>,
+    out: Vec<Target>,
     /// Write the run that is shown to a file for --replay; one that breaks an invariant is first made as small as still
     /// breaks it
     #[arg(long, value_name = "FILE")]
@@ -123,7 +123,7 @@ pub(crate) fn simulate(arguments: &Arguments, global: &Global) -> Result<u8, Fai
     bar.finish_and_clear();
     let played = Played::of(&plan, measured)?;
     // The files first: whoever reads the text may leave before its end.
-    if let Some(target) = &arguments.out {
+    for target in &arguments.out {
         target.write(played.pictures(), |pictures| played.report(pictures))?;
     }
     let saved = match &arguments.save {
@@ -177,7 +177,7 @@ impl PresetName {
 }
 
 pub(crate) fn seed(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("{text:?} is no seed: there are whole numbers from 0 to {}", u64::MAX))
+    text.parse().map_err(|_| format!("{text:?} is not a seed: seeds are whole numbers from 0 to {}", u64::MAX))
 }
 
 fn run_length(text: &str) -> Result<Duration, String> {

@@ -105,6 +105,64 @@ fn what_is_good_is_counted_and_what_is_doubtful_is_told_apart() {
 }
 
 #[test]
+fn warnings_and_errors_have_one_form_and_are_no_log() {
+    let place = Place::new();
+    place.write("bad.yaml", &GOOD.replace("interval:", "intervall:"));
+    let (code, _, said) = place.lease(&["validate", "--config", "bad.yaml"]);
+    assert_eq!(code, CONFIGURATION, "{said}");
+    let warning = "warning: bad.yaml:7:3: exporters.otlp: is in no pipeline, so it does not run";
+    let error = "error: bad.yaml:4:11: receivers.dummy.intervall: unknown key; did you mean `interval`?";
+    assert_eq!(said.lines().collect::<Vec<_>>(), [warning, error]);
+    let (code, _, said) = place.lease(&["validate", "--config", "good.yaml", "-q"]);
+    assert_eq!((code, said.as_str()), (0, ""));
+    let (code, _, said) = place.lease(&["print-config", "--config", "good.yaml"]);
+    assert_eq!(
+        (code, said.as_str()),
+        (0, "warning: good.yaml:7:3: exporters.otlp: is in no pipeline, so it does not run\n")
+    );
+}
+
+#[test]
+fn what_is_named_and_not_here_is_a_warning() {
+    let place = Place::new();
+    let text = "receivers:
+  exec/name: {command: [no-such-program, x]}
+  exec/path: {command: [./no-such-program]}
+  exec/elsewhere: {command: [no-such-program], env: {PATH: /there}}
+  exec/good: {command: [/bin/sh]}
+exporters:
+  otlp:
+    endpoint: localhost:4317
+    tls: {ca_file: no-such-ca.pem}
+  file: {path: no-such-directory/a.json}
+  file/made: {path: no-such-directory/b.json, create_directory: true}
+  file/here: {path: c.json}
+service:
+  pipelines:
+    logs:
+      receivers: [exec/name, exec/path, exec/elsewhere, exec/good]
+      exporters: [otlp, file, file/made, file/here]
+";
+    place.write("named.yaml", text);
+    let (code, out, said) = place.lease(&["validate", "--config", "named.yaml"]);
+    assert_eq!((code, out.starts_with("valid: ")), (0, true), "{said}");
+    let elsewhere = "; the collector needs it where it runs";
+    let told = [
+        "named.yaml:2:24: receivers.exec/name.command: there is no program `no-such-program` in the PATH of this machine",
+        "named.yaml:3:24: receivers.exec/path.command: the program `./no-such-program` is not on this machine",
+        "named.yaml:9:20: exporters.otlp.tls.ca_file: there is no file `no-such-ca.pem` on this machine",
+        "named.yaml:10:16: exporters.file.path: there is no directory `no-such-directory` on this machine",
+    ];
+    let warnings: Vec<&str> = said.lines().filter(|line| line.contains(elsewhere)).collect();
+    assert_eq!(warnings, told.map(|told| format!("warning: {told}{elsewhere}")), "{said}");
+    let (_, out, _) = place.lease(&["validate", "--config", "named.yaml", "-o", "json"]);
+    let verdict: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
+    let paths: Vec<_> =
+        verdict["warnings"].as_array().expect("a list").iter().map(|found| found["path"].clone()).collect();
+    assert!(paths.contains(&"exporters.file.path".into()) && verdict["valid"] == true, "{out}");
+}
+
+#[test]
 fn the_configuration_is_shown_as_one_and_without_its_secrets() {
     let place = Place::new();
     let set = ["--set", "exporters.debug={verbosity: detailed}"];
@@ -200,7 +258,7 @@ fn a_command_line_that_makes_no_sense_is_refused() {
     let place = Place::new();
     for (arguments, says) in [
         (&["validate"][..], "--config <URI>"),
-        (&["validate", "--config", "https://example.com/a"], "`https:` is no place to read from"),
+        (&["validate", "--config", "https://example.com/a"], "`https:` is not a place to read from"),
         (&["validate", "--config", "good.yaml", "--set", "a"], "KEY.KEY=VALUE is expected"),
         (&["validate", "--config", "good.yaml", "-o", "name"], "validate has no names to show"),
         (&["print-config", "--config", "good.yaml", "-o", "name"], "print-config has no names to show"),

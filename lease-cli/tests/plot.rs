@@ -78,6 +78,21 @@ fn a_recording_is_drawn_into_files_that_are_overwritten() {
 }
 
 #[test]
+fn several_files_are_drawn_at_once_and_none_over_another() {
+    let place = Place::new();
+    let output = place.lease(&["plot", "r.jsonl", "-O", "a.svg", "-O", "a.html"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(place.read("a.svg").starts_with("<svg ") && place.read("a.html").starts_with("<!doctype html>"));
+    place.refused(&["plot", "r.jsonl", "-O", "b.svg", "-O", "./b.svg"], 64, &["overwrite another picture", "-O FILE"]);
+    place.write("empty.jsonl", "");
+    place.refused(
+        &["plot", "empty.jsonl"],
+        65,
+        &["empty.jsonl:1: the recording is empty", "lease watch NAME --record"],
+    );
+}
+
+#[test]
 fn a_last_line_that_was_cut_off_is_left_out_with_a_warning() {
     let place = Place::new();
     place.write("cut.jsonl", &RECORDING[..RECORDING.len() - 20]);
@@ -107,8 +122,8 @@ fn what_is_no_recording_is_refused() {
         (&["missing.jsonl"], NO_INPUT, &["missing.jsonl", "No such file", "lease watch NAME --record missing.jsonl"]),
         (&["."], NO_INPUT, &[". is not a file", "name another file"]),
         (&["empty"], DATA, &["empty", "lease watch NAME --record empty"]),
-        (&["other.json"], DATA, &["other.json is no recording"]),
-        (&["binary"], DATA, &["binary is no recording"]),
+        (&["other.json"], DATA, &["other.json:1: this is not a recording"]),
+        (&["binary"], DATA, &["binary:1: this is not a recording"]),
         (
             &["newer.jsonl"],
             DATA,
@@ -133,7 +148,11 @@ fn what_is_no_recording_is_refused() {
 fn watch_does_not_record_into_something_else() {
     let place = Place::new();
     place.write("notes.txt", "mine\n");
-    place.refused(&["watch", "db", "--record", "notes.txt"], 65, &["notes.txt is no recording", "name another file"]);
+    place.refused(
+        &["watch", "db", "--record", "notes.txt"],
+        65,
+        &["notes.txt:1: this is not a recording", "name another file"],
+    );
     place.refused(&["watch", "db", "--record", "."], 66, &["not a file", "name another file"]);
     // Nor does it leave an empty one behind where there is nothing to watch.
     place.refused(&["watch", "db", "--record", "w.jsonl", "--kubeconfig", "none"], 78, &["kubeconfig"]);

@@ -183,7 +183,11 @@ fn replay_files_that_cannot_be_trusted() {
     place.write("scenario.yaml", "until: 5m\n");
     place.write("renamed.json", text.replacen("seed 1 of crash", "seed 2 of crash", 1));
     place.refused("simulate --replay renamed.json", DATA, &["renamed.json", "digest"]);
-    place.refused("simulate run.json", CONFIGURATION, &["run.json is no scenario", "lease simulate --replay run.json"]);
+    place.refused(
+        "simulate run.json",
+        CONFIGURATION,
+        &["run.json is not a scenario", "lease simulate --replay run.json"],
+    );
     place.refused("simulate --replay newer.json", DATA, &["newer.json", "format 2", "not 1", "the version"]);
     place.refused("simulate --replay edited.json", DATA, &["edited.json", "digest", "again from its seed"]);
     place.refused("simulate --replay short.json", DATA, &["short.json", "not a replay file", "line"]);
@@ -228,7 +232,8 @@ fn scenarios_that_cannot_be_played() {
 fn where_nobody_ever_led_that_is_said() {
     let place = Place::new();
     place.write("deaf.yaml", "about: \"no \\e[2J answers\"\nuntil: 10m\nlatency: 2s\n");
-    let said = place.lease("simulate deaf.yaml --runs 3 -O deaf.html");
+    let said = place.lease("simulate deaf.yaml --runs 3 -O deaf.html -O deaf.svg");
+    assert!(place.read("deaf.svg").starts_with("<svg "));
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert!(!said.out.contains('\u{1b}') && said.out.contains("no \\u{1b}[2J answers"), "{}", said.out);
     for part in ["3 of 3 runs never had a leader", "deaf.yaml, 15s/10s/2s: nobody ever led", "nobody acts xxxxxxxx"] {
@@ -323,6 +328,7 @@ fn a_file_that_cannot_be_written_is_refused_before_the_first_run() {
         ("simulate s.yaml --runs 10000000 --save s.yaml", USAGE, &["overwrite the scenario"]),
         ("simulate s.svg --runs 10000000 -O ./s.svg", USAGE, &["picture would overwrite the scenario", "another -O"]),
         ("simulate --replay r.svg -O r.svg", USAGE, &["picture would overwrite the replay file", "another -O"]),
+        ("simulate s.yaml --runs 10000000 -O x.svg -O ./x.svg", USAGE, &["picture would overwrite another picture"]),
         ("simulate s.yaml --runs 10000000 --save x.svg -O ./x.svg", USAGE, &["overwrite the run that is saved"]),
     ] {
         place.refused(line, code, says);
@@ -422,8 +428,8 @@ fn flags_that_cannot_work() {
         ("simulate --preset crash --runs 1 -O none/r.svg", 71, &["none/r.svg", "cannot be written"]),
         ("simulate --preset crash -o name", USAGE, &["no names"]),
         ("simulate --preset edits --compare 8s/5s/1s", USAGE, &["--compare means nothing to preset edits"]),
-        ("simulate --preset crash --seed -1", USAGE, &["\"-1\" is no seed", "from 0 to 18446744073709551615"]),
-        ("advise --failover-p99 9s --seed=-1", USAGE, &["\"-1\" is no seed"]),
+        ("simulate --preset crash --seed -1", USAGE, &["\"-1\" is not a seed", "from 0 to 18446744073709551615"]),
+        ("advise --failover-p99 9s --seed=-1", USAGE, &["\"-1\" is not a seed"]),
         ("simulate --preset edits --nodes 2", USAGE, &["--nodes means nothing to preset edits"]),
         ("simulate --replay x.json --seed 3", USAGE, &["--replay", "--seed"]),
         ("advise", USAGE, &["--failover-p99"]),

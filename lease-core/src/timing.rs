@@ -115,11 +115,17 @@ impl Timing {
         u32::try_from(attempts).unwrap_or(u32::MAX)
     }
 
-    /// The longest time without a leader after a crash, with a healthy backend and a live candidate:
+    /// How long after the last renewal of a leader that has crashed a live candidate takes over that saw it at once, as one
+    /// does that watches: `D / (1 - rho)`, and one round trip. After a crash it is shorter by the age of that renewal.
+    pub fn crash_takeover_usual(&self) -> Duration {
+        let wait_ns = self.lease_duration.as_nanos() * u128::from(PPM) / u128::from(PPM - self.rate_error_ppm);
+        saturating_nanos(wait_ns)
+    }
+
+    /// The longest time without a leader after a crash, with a healthy backend and a live candidate, also one that polls:
     /// `D / (1 - rho) + 3 P + 2 attempt timeouts`.
     pub fn crash_takeover_worst(&self) -> Duration {
-        let wait_ns = self.lease_duration.as_nanos() * u128::from(PPM) / u128::from(PPM - self.rate_error_ppm);
-        saturating_nanos(wait_ns) + 3 * self.retry_period + 2 * self.attempt_timeout
+        self.crash_takeover_usual() + 3 * self.retry_period + 2 * self.attempt_timeout
     }
 
     /// The longest time without a leader after a release, with a healthy backend and a live candidate
@@ -131,6 +137,12 @@ impl Timing {
     /// By what factor two clocks' rates may differ without an overlap: `D / (H + S)`.
     pub fn clock_ratio_tolerated(&self) -> f64 {
         self.lease_duration.as_secs_f64() / (self.renew_deadline + self.stop_timeout).as_secs_f64()
+    }
+
+    /// Lease duration, renew deadline and retry period, as people name a set: `15s/10s/2s`.
+    pub fn durations(&self) -> String {
+        let [lease, renew, retry] = [self.lease_duration, self.renew_deadline, self.retry_period].map(Pretty);
+        format!("{lease}/{renew}/{retry}")
     }
 
     /// How many renewals a holder writes in a day.
@@ -169,15 +181,14 @@ impl fmt::Display for Timing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}/{}/{}: stop budget {}, survives a backend outage of {} less two round trips, {} attempts in a hold, \
-             crash takeover at worst {} (if requests are lost), graceful takeover at worst {}, clock rates may differ \
+            "{}: stop budget {}, survives a backend outage of {} less two round trips, {} attempts in a hold, \
+             crash takeover {} after the last renewal and at worst {} (if requests are lost), graceful takeover at worst {}, clock rates may differ \
              by {:.1} %, {} writes a day",
-            Pretty(self.lease_duration),
-            Pretty(self.renew_deadline),
-            Pretty(self.retry_period),
+            self.durations(),
             Pretty(millis(self.stop_timeout)),
             Pretty(millis(self.outage_survived())),
             self.attempts_per_hold(),
+            Pretty(millis(self.crash_takeover_usual())),
             Pretty(millis(self.crash_takeover_worst())),
             Pretty(millis(self.graceful_takeover_worst())),
             (self.clock_ratio_tolerated() - 1.0) * 100.0,
@@ -283,7 +294,7 @@ mod tests {
         assert_eq!(
             timing.to_string(),
             "15s/10s/2s: stop budget 4.452s, survives a backend outage of 6s less two round trips, 5 attempts in a hold, \
-             crash takeover at worst 25.151s (if requests are lost), graceful takeover at worst 6s, clock rates may \
+             crash takeover 15.151s after the last renewal and at worst 25.151s (if requests are lost), graceful takeover at worst 6s, clock rates may \
              differ by 3.8 %, 43200 writes a day"
         );
     }
@@ -317,8 +328,8 @@ mod tests {
             "renew deadline 10s must be longer than two retry periods of 5s, so that three attempts fit; \
              use a renew deadline of at least 10.001s or a retry period of at most 4.999s"
         );
-        assert_eq!(message(15_000, 10_000, 0), "retry period 0ns is below 1ms; use a retry period of at least 1ms");
-        assert_eq!(message(0, 10_000, 2_000), "lease duration 0ns is below 1ms; use a lease duration of at least 11s");
+        assert_eq!(message(15_000, 10_000, 0), "retry period 0s is below 1ms; use a retry period of at least 1ms");
+        assert_eq!(message(0, 10_000, 2_000), "lease duration 0s is below 1ms; use a lease duration of at least 11s");
     }
 
     #[test]

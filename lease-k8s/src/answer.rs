@@ -8,7 +8,7 @@ use lease_core::{LockError, LockErrorKind};
 use serde::Deserialize;
 
 use crate::client::{Answer, Failure};
-use crate::error::MissingRule;
+use crate::error::{MissingNamespace, MissingRule};
 
 /// What was asked of the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,10 +114,16 @@ impl Asked<'_> {
         if !status.message.is_empty() {
             context = format!("{context}: {}", shown(&status.message));
         }
+        // Its name is that of the request: what the server quotes is the same, in a sentence.
+        let absent = self.namespace.filter(|_| answer.status == StatusCode::NOT_FOUND && about == "namespaces");
+        if let Some(namespace) = absent {
+            context = format!("{self}: namespace {namespace} does not exist; create it, or name another");
+        }
         let error = LockError::new(kind, context).with_retry_after(retry_after);
-        match rule {
-            Some(rule) => error.with_source(rule),
-            None => error,
+        match (rule, absent) {
+            (Some(rule), _) => error.with_source(rule),
+            (None, Some(namespace)) => error.with_source(MissingNamespace { namespace: namespace.into() }),
+            (None, None) => error,
         }
     }
 

@@ -172,10 +172,10 @@ fn plugin_error(name: &str, error: &kube::Error) -> K8sError {
         kube::Error::Auth(AuthError::AuthExecStart(_)) => "it cannot be started",
         kube::Error::Auth(AuthError::AuthExecRun { .. }) => "it ended with an error",
         kube::Error::Auth(AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed) => {
-            "what it printed is no ExecCredential"
+            "what it printed is not an ExecCredential"
         }
         kube::Error::Auth(AuthError::MissingCommand) => "the kubeconfig names no command",
-        kube::Error::Auth(AuthError::MalformedTokenExpirationDate(_)) => "its expiry is no time",
+        kube::Error::Auth(AuthError::MalformedTokenExpirationDate(_)) => "its expiry is not a time",
         _ => "it is not supported or gave no credentials",
     };
     K8sError::Plugin { plugin: name.to_owned(), reason }

@@ -13,17 +13,17 @@ use lease_core::LockError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum K8sError {
-    /// The namespace is no DNS label.
+    /// The namespace is not a DNS label.
     #[error(
-        "namespace {namespace:?} is no DNS label: 1 to 63 characters of a-z, 0-9 and -, a letter or digit at both ends"
+        "namespace {namespace:?} is not a DNS label: 1 to 63 characters of a-z, 0-9 and -, a letter or digit at both ends"
     )]
     Namespace {
         /// What was given.
         namespace: String,
     },
-    /// The name of the lease is no DNS subdomain.
+    /// The name of the lease is not a DNS subdomain.
     #[error(
-        "lease name {name:?} is no DNS subdomain: 1 to 253 characters of a-z, 0-9, - and ., a letter or digit at both ends of each part"
+        "lease name {name:?} is not a DNS subdomain: 1 to 253 characters of a-z, 0-9, - and ., a letter or digit at both ends of each part"
     )]
     Name {
         /// What was given.
@@ -45,7 +45,7 @@ pub enum K8sError {
     #[error("unable to load k8s config, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined")]
     NotInCluster,
     /// The cluster's address in the environment is no address.
-    #[error("KUBERNETES_SERVICE_HOST {host:?} and KUBERNETES_SERVICE_PORT {port:?} are no address")]
+    #[error("KUBERNETES_SERVICE_HOST {host:?} and KUBERNETES_SERVICE_PORT {port:?} are not an address")]
     ServiceAddress {
         /// The host.
         host: String,
@@ -159,11 +159,33 @@ impl MissingRule {
 
     /// The rule whose absence this error reports, if it does.
     pub fn of(error: &LockError) -> Option<&Self> {
-        let source = std::error::Error::source(error)?;
-        // A `LockError` shares its source, and the share is the error that `source` shows.
-        let shared = source.downcast_ref::<std::sync::Arc<dyn std::error::Error + Send + Sync>>();
-        shared.map_or_else(|| source.downcast_ref(), |shared| shared.downcast_ref())
+        source_of(error)
     }
+}
+
+/// The namespace of a lease does not exist.
+///
+/// The source of a `Denied` [`LockError`] upon a create: see [`MissingNamespace::of`]. A read cannot tell: a lease that is
+/// absent and a lease in an absent namespace are one answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("namespace {namespace} does not exist")]
+pub struct MissingNamespace {
+    /// Its name.
+    pub namespace: Box<str>,
+}
+
+impl MissingNamespace {
+    /// The namespace whose absence this error reports, if it does.
+    pub fn of(error: &LockError) -> Option<&Self> {
+        source_of(error)
+    }
+}
+
+fn source_of<E: std::error::Error + 'static>(error: &LockError) -> Option<&E> {
+    let source = std::error::Error::source(error)?;
+    // A `LockError` shares its source, and the share is the error that `source` shows.
+    let shared = source.downcast_ref::<std::sync::Arc<dyn std::error::Error + Send + Sync>>();
+    shared.map_or_else(|| source.downcast_ref(), |shared| shared.downcast_ref())
 }
 
 /// As one element of the `rules` of a Role (or of a `ClusterRole`, without a namespace), in YAML's flow style.

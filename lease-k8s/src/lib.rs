@@ -24,7 +24,7 @@ mod watch;
 
 pub use access::{Access, AuthType};
 pub use client::K8sClient;
-pub use error::{K8sError, MissingRule};
+pub use error::{K8sError, MissingNamespace, MissingRule};
 pub use lock::{K8sLock, NamedLease};
 pub use object::ANNOTATION_PREFIX;
 

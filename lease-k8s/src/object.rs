@@ -114,7 +114,7 @@ fn read_annotations(record: &mut LeaseRecord, annotations: &mut BTreeMap<String,
     if let Some(text) = take(EPOCH) {
         match text.parse() {
             Ok(epoch) => record.epoch = epoch,
-            Err(_) => problems.add(format_args!("annotation {EPOCH} {text:?} is no epoch")),
+            Err(_) => problems.add(format_args!("annotation {EPOCH} {text:?} is not an epoch")),
         }
     }
     record.acquired = take(ACQUIRED).and_then(|text| TermMark::parse(&text));

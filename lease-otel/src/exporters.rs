@@ -6,6 +6,7 @@ pub mod debug;
 pub mod file;
 mod go;
 mod json;
+mod mismatch;
 mod otlp;
 pub mod otlp_grpc;
 pub mod otlp_http;

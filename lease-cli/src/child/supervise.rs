@@ -190,7 +190,7 @@ impl Run {
             Event::Running(pid) => tracing::info!(pid = pid.as_raw_pid(), "the command runs"),
             Event::NotRun(error) => self.cause = Some(Cause::NotRun(error)),
             Event::Expired => {
-                tracing::warn!("no renewal arrived in time, the command was asked to stop");
+                tracing::warn!("no renewal arrived in time; the command was asked to stop");
                 self.lost(Cause::Over);
             }
             Event::Exited(status) => {

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use rustix::process::{Pid, getpgid, getpgrp};
+use rustix::process::{Pid, getpgrp, getpid};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
 use super::{MISUSED, OWN_PROGRAM, number};
@@ -23,7 +23,20 @@ pub(super) const STAGE: &str = "__foreground";
 /// not ours to give.
 pub(super) fn give(group: Pid) -> bool {
     let terminal = io::stdin();
-    tcgetpgrp(&terminal).is_ok_and(|foreground| foreground == getpgrp()) && tcsetpgrp(&terminal, group).is_ok()
+    tcgetpgrp(&terminal).is_ok_and(|foreground| group_of(getpid().as_raw_pid()) == Some(foreground))
+        && tcsetpgrp(&terminal, group).is_ok()
+}
+
+/// The group of a process; none where that is in another namespace of processes.
+///
+/// It is so for a PID 1 that shares the group of whoever has made its namespace. The system says 0 then, which the function
+/// of `rustix` takes to be impossible.
+fn group_of(process: i32) -> Option<Pid> {
+    let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // State, parent, group: after the name, which may itself hold blanks and brackets.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_ascii_whitespace().nth(2)?.parse().ok().and_then(Pid::from_raw)
 }
 
 /// A terminal whose foreground is the group of this process: the one to give it back to.
@@ -35,7 +48,7 @@ pub(super) struct Owned {
 
 impl Owned {
     pub(super) fn by(process: i32, terminal: impl AsFd) -> Option<Self> {
-        let owner = getpgid(Some(Pid::from_raw(process)?)).ok()?;
+        let owner = group_of(process)?;
         let foreground = tcgetpgrp(&terminal).ok()?;
         let terminal = terminal.as_fd().try_clone_to_owned().ok()?;
         (foreground == owner).then_some(Self { terminal, owner })

@@ -3,9 +3,8 @@
 use clap::ValueEnum;
 use lease_otel::config::{Mode, Printed};
 
-use super::{Sources, no_names, warn, wrong};
+use super::{Sources, look_at, no_names};
 use crate::cli::{Global, Output};
-use crate::collector::registry;
 use crate::exit::Failure;
 use crate::show;
 
@@ -36,8 +35,7 @@ pub(crate) fn print(arguments: &Arguments, global: &Global) -> Result<u8, Failur
         Output::Name => return Err(no_names("print-config")),
     };
     let resolved = arguments.sources.resolve();
-    let loaded = resolved.configure(&registry()).map_err(|problems| wrong(&problems))?;
-    warn(&loaded.warnings);
+    look_at(&resolved, global)?;
     let mode = match arguments.mode {
         Secrets::Redacted => Mode::Redacted,
         Secrets::Unredacted => Mode::Unredacted,

@@ -34,7 +34,11 @@ pub(crate) fn validate(sources: &Sources, global: &Global) -> Result<u8, Failure
     if global.output == Output::Name {
         return Err(no_names("validate"));
     }
-    let loaded = sources.resolve().configure(&registry());
+    let mut loaded = sources.resolve().configure(&registry());
+    if let Ok(loaded) = &mut loaded {
+        let search = std::env::var_os("PATH");
+        loaded.warnings.extend(loaded.named.iter().filter_map(|named| named.missing(search.as_deref())));
+    }
     if is_document(global.output) {
         let nothing = Problems::default();
         let (errors, warnings) = match &loaded {
@@ -45,8 +49,11 @@ pub(crate) fn validate(sources: &Sources, global: &Global) -> Result<u8, Failure
         show::offer(&show::document(&verdict, global.output)?)?;
         return Ok(if loaded.is_ok() { 0 } else { Code::Configuration as u8 });
     }
-    let loaded = loaded.map_err(|problems| wrong(&problems))?;
-    warn(&loaded.warnings);
+    let loaded = loaded.map_err(|problems| {
+        warn(&problems.warnings, global);
+        wrong(&problems)
+    })?;
+    warn(&loaded.warnings, global);
     show::print(&summary(&loaded.collector)).map(|()| 0)
 }
 

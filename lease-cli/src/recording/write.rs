@@ -87,7 +87,7 @@ impl Recorder {
     }
 }
 
-/// Refuses what is no recording of ours, and drops a last line that was cut off: no later line could be read after it.
+/// Refuses what is not a recording of ours, and drops a last line that was cut off: no later line could be read after it.
 fn continued(file: &mut File, path: &Path) -> Result<(), RecordingError> {
     let failed = |error| RecordingError::Read(path.to_owned(), error);
     let length = file.metadata().map_err(failed)?.len();

@@ -15,6 +15,7 @@ use super::{Arguments, OnLost, Restart};
 use crate::child::{Cause, Pace, Reaper, Spec, Status, Verdict, supervise};
 use crate::exit::{Code, Failure, NOT_ADMITTED};
 use crate::inbox::{Inbox, asks_to_end};
+use crate::picture::rounded;
 
 /// Everything that lives as long as the program does.
 #[derive(Debug)]
@@ -70,17 +71,32 @@ impl Session {
     }
 
     async fn stand_by(&mut self, deadline: Option<Instant>) -> Result<Standby, Failure> {
+        let mut status = self.election.status();
+        let mut told = None;
         loop {
+            self.tell_holder(&status.borrow_and_update().clone(), &mut told);
             tokio::select! {
                 granted = self.election.campaign() => {
                     return granted.map(Standby::Leading).map_err(|ended| Failure::of(Code::System, &ended));
                 }
+                Ok(()) = status.changed() => {}
                 () = self.reaper.news() => self.reaper.reap_orphans(),
                 signal = self.inbox.end() => return Ok(Standby::Asked(signal)),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     return Err(self.not_acquired());
                 }
             }
+        }
+    }
+
+    /// Tells who leads instead, once for each.
+    fn tell_holder(&self, status: &ElectionStatus, told: &mut Option<HolderIdentity>) {
+        let Some(holder) = status.holder.as_ref().filter(|holder| **holder != status.identity) else { return };
+        if told.as_ref() != Some(holder) {
+            let since = status.held_since.map_or_else(|| "unknown".to_owned(), |since| since.to_string());
+            let takeover_after = rounded(self.timing.crash_takeover_usual());
+            tracing::info!(%holder, since, "held by another replica; without a renewal it is taken over after {takeover_after}");
+            *told = Some(holder.clone());
         }
     }
 
@@ -102,7 +118,7 @@ impl Session {
                 _ => Failure::new(Code::Unreachable, "the backend did not answer in time"),
             },
             (_, Some(holder)) => self.arguments.held_by(holder),
-            (_, None) => self.arguments.not_acquired("nobody holds it, but it was not free for certain"),
+            (_, None) => self.arguments.not_acquired("nobody holds it, but it was not certain to be free"),
         }
     }
 

@@ -14,9 +14,11 @@ use crate::picture::{rounded, visible};
 /// Refuses files that could not be written, before the first run: nobody waits for what would be lost.
 pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
     let read = [(arguments.scenario.as_deref(), "the scenario"), (arguments.replay.as_deref(), "the replay file")];
-    if let Some(target) = &arguments.out {
+    for (index, target) in arguments.out.iter().enumerate() {
         let saved = (arguments.save.as_deref(), "the run that is saved");
-        spare(target.path(), &[read[0], read[1], saved], "the picture", "use another -O FILE")?;
+        let before = arguments.out[..index].iter().map(|other| (Some(other.path()), "another picture"));
+        let others: Vec<_> = [read[0], read[1], saved].into_iter().chain(before).collect();
+        spare(target.path(), &others, "the picture", "use another -O FILE")?;
         target.check()?;
     }
     let Some(path) = &arguments.save else { return Ok(()) };

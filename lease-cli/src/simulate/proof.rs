@@ -56,7 +56,7 @@ fn saved(arguments: &Arguments, replay: &Replay) -> Result<String, Failure> {
 
 /// Many seeds, until one breaks something.
 fn many(family: Family, from: u64, runs: u64, arguments: &Arguments, global: &Global) -> Result<u8, Failure> {
-    if arguments.out.is_some() {
+    if !arguments.out.is_empty() {
         return Err(Failure::new(Code::Usage, "-O draws one run of a preset of the proof").help("name its --seed"));
     }
     let stop = signals::interruption(global.quiet == 0).map_err(|error| Failure::of(Code::System, &error))?;

@@ -131,15 +131,15 @@ impl Scene {
 
     /// Draws it into a file, where one was named.
     pub(super) fn draw(&self, arguments: &Arguments) -> Result<(), Failure> {
-        let Some(target) = &arguments.out else { return Ok(()) };
-        target.write(vec![self.picture()], |pictures| {
+        let page = |pictures: Vec<Picture>| {
             let parts = std::iter::once(Part::Text(self.verdict()));
             Report {
                 title: self.heading(),
                 subtitle: format!("Made by: {}", self.command),
                 parts: parts.chain(pictures.into_iter().map(Part::Picture)).collect(),
             }
-        })
+        };
+        arguments.out.iter().try_for_each(|target| target.write(vec![self.picture()], page))
     }
 
     fn document(&self) -> Document<'_> {

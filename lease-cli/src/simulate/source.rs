@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lease_core::Pretty;
-use lease_memory::sim::{Replay, RuleName, Scenario, ScheduleError, Setting, SettingError, Three};
+use lease_memory::sim::{Replay, RuleName, Scenario, ScenarioError, ScheduleError, Setting, SettingError, Three};
 
 use super::{Arguments, PresetName, UNSAFE};
 use crate::exit::{Code, Failure};
@@ -117,15 +117,27 @@ fn read(path: &Path) -> Result<(String, Scenario), Failure> {
     })?;
     if Replay::is_one(&text) {
         let help = format!("lease simulate --replay {}", quoted(&shown.to_string()));
-        return Err(Failure::new(Code::Configuration, format!("{shown} is no scenario, but a replay file")).help(help));
+        return Err(
+            Failure::new(Code::Configuration, format!("{shown} is not a scenario but a replay file")).help(help)
+        );
     }
     let scenario = Scenario::from_yaml(&text).map_err(|error| {
-        let place = match (error.line, error.column) {
-            (Some(line), Some(column)) => format!(":{line}:{column}"),
-            _ => String::new(),
+        let one = |error: &ScenarioError| {
+            let place = match (error.line, error.column) {
+                (Some(line), Some(column)) => format!(":{line}:{column}"),
+                _ => String::new(),
+            };
+            Failure::new(Code::Configuration, format!("{shown}{place}: {}", error.what))
         };
-        Failure::new(Code::Configuration, format!("{shown}{place}: {}", error.what))
-            .help("the keys of a scenario are described in docs/simulate.md")
+        // What to do is said once, below the last.
+        let help = "the keys of a scenario are described in docs/simulate.md";
+        let all: Vec<&ScenarioError> = std::iter::once(&error).chain(&error.others).collect();
+        let last = all.len() - 1;
+        let told = all.into_iter().enumerate().map(|(index, error)| {
+            let failure = one(error);
+            Some(if index == last { failure.help(help) } else { failure })
+        });
+        Failure::all(told)
     })?;
     Ok((text, scenario))
 }

@@ -173,6 +173,30 @@ pub(crate) fn leases_are_shown_watched_and_deleted() {
     assert_eq!(code(&ask(&["delete", LEASE, &format!("--confirm={LEASE}")])), 1);
 }
 
+pub(crate) fn a_standby_says_who_leads() {
+    let Some(cluster) = testbed::cluster() else { return };
+    let fleet = Fleet::new(cluster, "standby-says");
+    let leader = fleet.replica("a", &[], &[]);
+    acting(&leader);
+    let standby = fleet.replica("b", &[], &[]);
+    let line = standby.wait_for_line("held by another replica; without a renewal it is taken over after", SOON);
+    let line = line.expect("it says who leads").text;
+    assert!(line.contains("holder=a_") && line.contains("since="), "{line}");
+}
+
+pub(crate) fn a_namespace_that_does_not_exist_is_told() {
+    let Some(cluster) = testbed::cluster() else { return };
+    let mut lease = Command::new(env!("CARGO_BIN_EXE_lease"));
+    lease.env("KUBECONFIG", cluster.api().kubeconfig("admin")).env_remove("LEASE_BACKEND");
+    lease.args(["--namespace", "absent-of-all", "run", LEASE]).args(QUICK).args(["--wait", "2s", "--", "true"]);
+    let output = lease.output().expect("lease starts");
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), 77, "{said}");
+    for part in ["namespace absent-of-all does not exist; create it", "help: kubectl create namespace absent-of-all"] {
+        assert!(said.contains(part), "{part:?} is not in: {said}");
+    }
+}
+
 pub(crate) fn the_first_word_comes_at_once() {
     let Some(cluster) = testbed::cluster() else { return };
     let fleet = Fleet::new(cluster, "first-word");

@@ -89,6 +89,8 @@ const TESTS: &[(&str, fn())] = tests![
     exits::a_job_that_succeeded_keeps_the_lease_for_a_while,
     exits::nobody_there_is_unreachable,
     exits::leases_are_shown_watched_and_deleted,
+    exits::a_standby_says_who_leads,
+    exits::a_namespace_that_does_not_exist_is_told,
     exits::the_first_word_comes_at_once,
 ];
 

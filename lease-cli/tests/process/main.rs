@@ -25,7 +25,7 @@ use kept::{
     what_a_kept_command_writes_becomes_log_records,
 };
 use roles::{Script, now};
-use world::{World, alive, wait_for, zombies_under};
+use world::{Namespace, World, alive, wait_for, zombies_under};
 
 fn main() -> ExitCode {
     if let Some(code) = lease_cli::child::stage(std::env::args_os()).or_else(roles::play) {
@@ -65,6 +65,7 @@ const TESTS: &[(&str, fn())] = tests![
     other_signals_reach_the_command,
     the_guardian_outlives_what_terminals_send,
     orphans_are_reaped,
+    as_pid_1_it_reaps_what_others_leave_to_it,
     the_command_has_the_keyboard,
     an_interrupt_from_the_keyboard_is_meant_for_all,
     a_lost_term_ends_a_kept_tree_with_its_daemons_before_the_term_is_let_go,
@@ -294,6 +295,28 @@ fn orphans_are_reaped() {
     world.file("up");
     let guardian = world.guardian();
     wait_for("the end of all zombies", || (zombies_under(guardian) == 0).then_some(()));
+}
+
+/// As in a container: somebody enters it, as `kubectl exec` does, and leaves a child behind. Nobody but PID 1 can reap that.
+fn as_pid_1_it_reaps_what_others_leave_to_it() {
+    let Some(namespace) = Namespace::possible() else {
+        println!("skipped: no namespace of processes can be made here (unshare --pid --fork --mount-proc)");
+        return;
+    };
+    let mut world = World::within(
+        namespace,
+        "echo $(cat /proc/1/comm) > $DIR/first; echo $$ > $DIR/up
+         until [ -s $DIR/orphan ]; do sleep 0.05; done
+         while [ -e /proc/$(cat $DIR/orphan) ]; do sleep 0.05; done
+         exit 7",
+    );
+    world.file("up");
+    assert_ne!(world.file("first"), "sh\n", "the supervisor is the first, and not the command");
+    // It ends at once, before the child that it leaves behind.
+    let orphan = "sh -c 'until [ -e $DIR/left ]; do sleep 0.05; done; echo $$ > $DIR/orphan' & exit 0";
+    world.enter(namespace, orphan);
+    world.leave("left");
+    assert_eq!(world.verdict(), "7 Itself 0");
 }
 
 fn the_command_has_the_keyboard() {

@@ -12,6 +12,33 @@ use tempfile::TempDir;
 
 use crate::roles::{ROLE, Script};
 
+/// How a namespace of processes is made here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Namespace {
+    /// Within one of users, in which anybody is root.
+    of_user: bool,
+}
+
+impl Namespace {
+    /// None where nobody may make one.
+    pub(crate) fn possible() -> Option<Self> {
+        [false, true].map(|of_user| Self { of_user }).into_iter().find(|namespace| {
+            let status = namespace.unshare().arg("true").stderr(Stdio::null()).status();
+            status.is_ok_and(|status| status.success())
+        })
+    }
+
+    /// What runs a program as PID 1 of a new one, and kills it when it is killed itself.
+    fn unshare(self) -> Command {
+        let mut unshare = Command::new("unshare");
+        if self.of_user {
+            unshare.args(["--user", "--map-root-user"]);
+        }
+        unshare.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+        unshare
+    }
+}
+
 /// A supervisor that runs a command under a scripted term.
 pub(crate) struct World {
     pub(crate) supervisor: Child,
@@ -47,6 +74,36 @@ impl World {
         let directory = TempDir::new().expect("a directory");
         let path = directory.path().to_str().expect("text").to_owned();
         Self::in_terminal(script, directory, &["/proc/self/exe", &path, kind])
+    }
+
+    /// A supervisor that is PID 1 of a namespace of its own, whose command is a shell script.
+    pub(crate) fn within(namespace: Namespace, text: &str) -> Self {
+        let mut unshare = namespace.unshare();
+        // The link would lead to `unshare` in there.
+        unshare.arg(std::env::current_exe().expect("a path")).env(ROLE, "supervisor");
+        let directory = TempDir::new().expect("a directory");
+        Self::begin(unshare, Script::STEADY, directory, &["sh", "-c", text], Stdio::null())
+    }
+
+    /// Runs a shell script in the namespace of the supervisor, as somebody who comes from outside, and waits for its end.
+    pub(crate) fn enter(&self, namespace: Namespace, text: &str) {
+        let unshare = self.supervisor.id();
+        let first = wait_for("the first of the namespace", || children(unshare).first().copied());
+        let mut nsenter = Command::new("nsenter");
+        nsenter.arg(format!("--target={}", first.as_raw_pid())).args(["--pid", "--mount"]);
+        if namespace.of_user {
+            nsenter.args(["--user", "--preserve-credentials"]);
+        }
+        // What it leaves behind keeps nothing of the test open.
+        nsenter.args(["sh", "-c", text]).env("DIR", self.directory.path());
+        nsenter.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = nsenter.status().expect("nsenter comes with unshare");
+        assert!(status.success(), "{status}");
+    }
+
+    /// Makes an empty file for those who wait for it.
+    pub(crate) fn leave(&self, name: &str) {
+        fs::write(self.directory.path().join(name), "").expect("the directory is ours");
     }
 
     fn in_terminal(script: Script, directory: TempDir, command: &[&str]) -> (Self, File) {

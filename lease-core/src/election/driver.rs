@@ -423,18 +423,22 @@ impl Driver {
     fn report(&self) {
         let phase = self.elector.phase();
         let term = self.elector.term().filter(|_| matches!(phase, PhaseKind::Leading | PhaseKind::Draining));
-        let holder = self.elector.observed().and_then(|seen| seen.record.holder.as_ref());
+        let record = self.elector.observed().map(|seen| &seen.record);
+        let holder = record.and_then(|record| record.holder.as_ref());
+        let held_since = holder.and_then(|_| record?.acquire_time);
         let read = self.elector.has_read();
         let (token, valid_until) = (term.and_then(|term| term.token), term.map(|term| term.valid_until));
         self.shared.status.send_if_modified(|status| {
             let same = status.phase == phase
                 && status.holder.as_ref() == holder
+                && status.held_since == held_since
                 && status.read == read
                 && status.token == token
                 && status.valid_until == valid_until;
             if !same {
                 status.phase = phase;
                 status.holder = holder.cloned();
+                status.held_since = held_since;
                 status.read = read;
                 status.token = token;
                 status.valid_until = valid_until;
@@ -476,7 +480,11 @@ fn describe(error: &LockError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(below) = source {
-        text = format!("{text}: {below}");
+        let said = below.to_string();
+        // Some errors repeat what is below them.
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
         source = below.source();
     }
     text

@@ -18,6 +18,8 @@ pub struct Status {
     pub phase: PhaseKind,
     /// Who holds the lease, as last seen; none when nobody does, or nothing was read yet.
     pub holder: Option<HolderIdentity>,
+    /// Since when, by that holder's clock, as its record says.
+    pub held_since: Option<Timestamp>,
     /// Whether the record was ever read.
     pub read: bool,
     /// The fencing token of the present term.
@@ -64,6 +66,7 @@ impl Status {
             identity: config.identity.clone(),
             phase: PhaseKind::Candidate,
             holder: None,
+            held_since: None,
             read: false,
             token: None,
             valid_until: None,

@@ -11,6 +11,9 @@ pub struct Pretty(pub Duration);
 impl fmt::Display for Pretty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let duration = self.0;
+        if duration.is_zero() {
+            return f.write_str("0s");
+        }
         if duration < Duration::from_mins(1) {
             return write!(f, "{duration:?}");
         }
@@ -68,7 +71,7 @@ fn nanos(number: &str, unit_ns: u128) -> Option<u128> {
 
 /// A text that is no duration, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no duration: {why}; write for example 15s, 1m30s or 500ms")]
+#[error("{text:?} is not a duration: {why}; write for example 15s, 1m30s or 500ms")]
 pub struct DurationError {
     text: String,
     why: Why,
@@ -128,6 +131,7 @@ mod tests {
         assert_eq!(parse("1us"), Ok(Duration::from_micros(1)));
         assert_eq!(parse("0.123456789s"), Ok(Duration::from_nanos(123_456_789)));
         assert_eq!(Pretty(Duration::from_hours(1)).to_string(), "1h");
+        assert_eq!(Pretty(Duration::ZERO).to_string(), "0s");
     }
 
     #[test]

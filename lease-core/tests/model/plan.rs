@@ -165,7 +165,7 @@ impl Plan {
         }
     }
 
-    /// What a wall clock shows at the so-manieth reading of all.
+    /// What a wall clock shows at each reading, counted over all of them.
     pub(crate) fn wall_seconds(&self, reading: i64) -> i64 {
         match self.wall {
             Wall::Moving => reading,

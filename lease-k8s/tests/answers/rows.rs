@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lease_core::{LockError, LockErrorKind, ResourceLock, Timing, Versioned};
-use lease_k8s::{K8sLock, MissingRule};
+use lease_k8s::{K8sLock, MissingNamespace, MissingRule};
 use serde_json::Value;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -89,7 +89,10 @@ async fn a_404_for_the_lease_is_none_or_not_found() {
 async fn a_404_for_the_namespace_is_denied() {
     let error = error(Create, || status(404, "NotFound", "namespaces", "namespaces \"default\" not found")).await;
     assert_eq!(error.kind(), LockErrorKind::Denied);
-    assert!(error.to_string().contains("create of lease default/foo") && error.to_string().contains("namespaces"));
+    let said = "create of lease default/foo: namespace default does not exist; create it, or name another";
+    assert_eq!(error.to_string(), said);
+    assert_eq!(&*MissingNamespace::of(&error).unwrap().namespace, "default");
+    assert_eq!(MissingRule::of(&error), None);
 }
 
 #[tokio::test]

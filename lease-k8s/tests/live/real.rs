@@ -103,7 +103,7 @@ async fn what_a_lease_cannot_hold_or_where_is_denied() {
     let absent = client(cluster, "admin").lock("absent", "mine").unwrap();
     assert_eq!(absent.get().await.unwrap(), None);
     let error = absent.create(&record(0)).await.unwrap_err();
-    assert!(error.kind() == LockErrorKind::Denied && error.to_string().contains("namespaces \"absent\" not found"));
+    assert!(error.kind() == LockErrorKind::Denied && error.to_string().contains("namespace absent does not exist"));
 
     let mut config = config(cluster, &cluster.api().url(), "admin");
     config.auth_info.token = Some("canary-who".to_owned().into());

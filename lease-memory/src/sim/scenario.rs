@@ -209,7 +209,7 @@ impl Scenario {
     /// A scenario from a file.
     ///
     /// # Errors
-    /// The first thing that is wrong with it, and where.
+    /// What is wrong with it, and where: the first value that makes no sense, or else all that only the whole can tell.
     pub fn from_yaml(text: &str) -> Result<Self, ScenarioError> {
         file::read(text)
     }
@@ -229,28 +229,28 @@ impl Scenario {
     /// # Errors
     /// The first fault, with the index of the event where it is one of an event.
     pub fn check(&self) -> Result<(), (Option<usize>, ScenarioFault)> {
-        let whole = |fault| Err((None, fault));
-        if !(1..=NODES_MAX).contains(&self.nodes) {
-            return whole(ScenarioFault::Nodes(self.nodes));
-        }
-        if !(UNTIL_MIN..=UNTIL_MAX).contains(&self.until) {
-            return whole(ScenarioFault::Until(self.until));
-        }
-        if !(1..=RUNS_MAX).contains(&self.runs) {
-            return whole(ScenarioFault::Runs(self.runs));
-        }
-        if self.stop_percent.from < 0 || self.stop_percent.until > 100 {
-            return whole(ScenarioFault::StopPercent(self.stop_percent));
-        }
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// All that only the whole can tell to be wrong, of each event the first fault; with the index of the event.
+    pub fn faults(&self) -> Vec<(Option<usize>, ScenarioFault)> {
+        let mut faults = Vec::new();
+        let mut demand = |is_met: bool, fault: ScenarioFault| faults.extend((!is_met).then_some((None, fault)));
+        demand((1..=NODES_MAX).contains(&self.nodes), ScenarioFault::Nodes(self.nodes));
+        demand((UNTIL_MIN..=UNTIL_MAX).contains(&self.until), ScenarioFault::Until(self.until));
+        demand((1..=RUNS_MAX).contains(&self.runs), ScenarioFault::Runs(self.runs));
+        let percent = self.stop_percent;
+        demand(percent.from >= 0 && percent.until <= 100, ScenarioFault::StopPercent(percent));
         for (key, between) in [("latency", self.latency), ("drain", self.drain)] {
-            if between.until > self.until {
-                return whole(ScenarioFault::Outlasts { key, longest: between.until, until: self.until });
-            }
+            let (longest, until) = (between.until, self.until);
+            demand(longest <= until, ScenarioFault::Outlasts { key, longest, until });
         }
-        for (index, event) in self.events.iter().enumerate() {
-            event.check(self).map_err(|fault| (Some(index), fault))?;
+        // Without candidates, or without an end, every event is wrong.
+        if faults.is_empty() {
+            let of_events = self.events.iter().enumerate();
+            faults.extend(of_events.filter_map(|(index, event)| Some((Some(index), event.check(self).err()?))));
         }
-        Ok(())
+        faults
     }
 }
 

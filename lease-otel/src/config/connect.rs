@@ -143,7 +143,7 @@ fn check_elector(
             format!("unknown k8s leader elector \"{id}\": there is no such extension{near}")
         }
         Some(at) if !extensions.components[at].component.is_elector() => {
-            format!("the extension `{id}` is no leader elector")
+            format!("the extension `{id}` is not a leader elector")
         }
         Some(at) if !started.contains(&at) => {
             format!("unknown k8s leader elector \"{id}\": add it to `service.extensions`")

@@ -72,7 +72,7 @@ struct Expander<'a> {
 impl Expander<'_> {
     fn node(&mut self, node: &mut Node, path: &str, depth: usize) {
         if depth > DEPTH_MAX {
-            let message = format_args!("more than {DEPTH_MAX} maps and lists are within each other here");
+            let message = format_args!("maps and lists are nested more than {DEPTH_MAX} deep here");
             self.problems.error(&node.place, path, message);
             *node = Node::new(node.place.clone(), Value::Null);
             return;
@@ -160,7 +160,7 @@ impl Expander<'_> {
         let Some(mut node) = parse(&source, text, &mut quiet) else {
             // A token or certificate is no YAML either, but has no `key: value`.
             if let Some(error) = quiet.errors.first().filter(|_| is_file && text.contains(": ")) {
-                let message = format_args!("this file is no YAML and becomes a text: {error}");
+                let message = format_args!("this file is not YAML and is taken as text: {error}");
                 self.problems.warning(place, path, message);
             }
             return None;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lease_core::Pretty;
 
+use super::named::{Named, Thing};
 use super::problems::{Problems, nearest};
 use super::tree::{Key, Located, Node, Place, Value};
 
@@ -95,6 +96,14 @@ impl<'a> Fields<'a> {
         if let Some((found, _)) = self.entries.iter().find(|(found, _)| found.name == key) {
             let path = self.path_of(key);
             self.problems.warning(&found.place, path, message);
+        }
+    }
+
+    /// Notes that the value of a key names something that has to be where the collector runs.
+    pub(crate) fn names(&mut self, key: &str, what: Thing) {
+        if let Some((_, node)) = self.entries.iter().find(|(found, _)| found.name == key) {
+            let (place, path) = (node.place.clone(), self.path_of(key));
+            self.problems.named.push(Named { place, path, what });
         }
     }
 

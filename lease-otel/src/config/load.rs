@@ -66,8 +66,13 @@ impl Resolved {
         found.errors.retain(|problem| !failed.is_about(&problem.path));
         problems.errors.append(&mut found.errors);
         problems.warnings.append(&mut found.warnings);
+        problems.named = found.named;
         problems.sort(sources);
-        if problems.errors.is_empty() { Ok(Loaded { collector, warnings: problems.warnings }) } else { Err(problems) }
+        if problems.errors.is_empty() {
+            Ok(Loaded { collector, warnings: problems.warnings, named: problems.named })
+        } else {
+            Err(problems)
+        }
     }
 }
 

@@ -45,7 +45,7 @@ fn unfold_below(node: &mut Node, path: &str, depth: usize, problems: &mut Proble
         for (key, value) in std::mem::take(entries) {
             let names: Vec<&str> = key.name.split(DELIMITER).collect();
             if depth + names.len() > DEPTH_MAX {
-                let message = format_args!("more than {DEPTH_MAX} keys are within each other here");
+                let message = format_args!("keys are nested more than {DEPTH_MAX} deep here");
                 problems.error(&key.place, path, message);
                 continue;
             }

@@ -49,7 +49,7 @@ pub fn parse(source: &Arc<str>, text: &str, problems: &mut Problems) -> Option<N
                 let place = Place { line: mark.line().max(1), column: mark.col() + 1, ..top };
                 let has_reference = text.lines().nth(place.line - 1).is_some_and(|line| line.contains("${"));
                 let hint = if has_reference { "; within [] and {} a `${...}` needs quotes" } else { "" };
-                problems.error(&place, "", format_args!("this is no valid YAML: {}{hint}", error.info()));
+                problems.error(&place, "", format_args!("this is not valid YAML: {}{hint}", error.info()));
                 return None;
             }
         };

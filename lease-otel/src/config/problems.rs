@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::named::Named;
 use super::tree::Place;
 
 /// One thing that is wrong, or doubtful.
@@ -34,6 +35,8 @@ pub struct Problems {
     pub errors: Vec<Problem>,
     /// What does not, as a key that the reference knows and this does not.
     pub warnings: Vec<Problem>,
+    /// What is named that has to be where the collector runs, wrong or not.
+    pub named: Vec<Named>,
 }
 
 impl Problems {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::id::ComponentId;
+use super::named::Named;
 use super::problems::Problem;
 use crate::component::{Exporter, Extension, Processor, Receiver};
 use crate::data::Signal;
@@ -104,4 +105,6 @@ pub struct Loaded {
     pub collector: Collector,
     /// What is doubtful in it.
     pub warnings: Vec<Problem>,
+    /// The files, directories and programs that it names, which have to be where it runs.
+    pub named: Vec<Named>,
 }

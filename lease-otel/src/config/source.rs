@@ -41,7 +41,7 @@ pub enum InvalidSource {
     #[error("a path, file:PATH, env:NAME or yaml:TEXT is expected")]
     Empty,
     /// It is behind something that this does not speak.
-    #[error("`{scheme}:` is no place to read from; write a path, file:PATH, env:NAME or yaml:TEXT")]
+    #[error("`{scheme}:` is not a place to read from; write a path, file:PATH, env:NAME or yaml:TEXT")]
     Scheme {
         /// What stands before the colon.
         scheme: Box<str>,
@@ -114,7 +114,7 @@ fn set(keys: &str, value: &str, top: &Place, problems: &mut Problems) -> Option<
     forget_lines(&mut value, top);
     let names: Vec<&str> = keys.split("::").flat_map(|part| part.split('.')).map(str::trim).collect();
     if names.iter().any(|name| name.is_empty()) || names.len() > DEPTH_MAX / 2 {
-        problems.error(top, "", "these are no keys with dots between them");
+        problems.error(top, "", "this is not a list of keys with dots between them");
         return None;
     }
     let key = Key { name: keys.to_owned(), place: top.clone() };
@@ -149,7 +149,7 @@ pub(crate) fn read_file(path: &str) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = good.split(|byte| *byte == b'\n').count();
-        io::Error::new(io::ErrorKind::InvalidData, format!("it is no UTF-8 from line {line} on"))
+        io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8 from line {line} on"))
     })
 }
 
@@ -159,10 +159,13 @@ pub(crate) fn variable(text: &str, environment: Environment<'_>) -> Result<Strin
         Some((name, default)) => (name, Some(default)),
         None => (text, None),
     };
+    if name.is_empty() {
+        return Err("the name of a variable is missing: write ${env:NAME}, and `$$` for a literal `$`".to_owned());
+    }
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !is_name {
-        return Err(format!("`{name}` is no name of a variable: letters, digits and _ are expected"));
+        return Err(format!("`{name}` is not the name of a variable: letters, digits and _ are expected"));
     }
     match (environment(name), default) {
         (Ok(value), _) if value.len() > TEXT_MAX => Err(format!("the variable `{name}` is {}", too_long())),
@@ -171,7 +174,7 @@ pub(crate) fn variable(text: &str, environment: Environment<'_>) -> Result<Strin
         (Err(VarError::NotPresent), None) => {
             Err(format!("the variable `{name}` is not set; set it, or give a default: ${{env:{name}:-DEFAULT}}"))
         }
-        (Err(VarError::NotUnicode(_)), _) => Err(format!("the variable `{name}` is no UTF-8")),
+        (Err(VarError::NotUnicode(_)), _) => Err(format!("the variable `{name}` is not UTF-8")),
     }
 }
 
@@ -212,8 +215,8 @@ impl fmt::Debug for Source {
 pub(crate) fn unknown_scheme(scheme: &str) -> String {
     let known = ["env", "file", "yaml"];
     match nearest(scheme, known) {
-        Some(near) => format!("`{scheme}:` is no place to read from; did you mean `{near}:`?"),
-        None => format!("`{scheme}:` is no place to read from; known are env:, file: and yaml:"),
+        Some(near) => format!("`{scheme}:` is not a place to read from; did you mean `{near}:`?"),
+        None => format!("`{scheme}:` is not a place to read from; known are env:, file: and yaml:"),
     }
 }
 

@@ -26,46 +26,23 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower::Service;
 
+use super::mismatch::{Expected, Spoken};
+
 /// Makes connections to one endpoint.
 #[derive(Clone)]
 pub(crate) struct Connector {
+    expected: Expected,
     tls: Option<(Arc<ClientConfig>, Option<String>)>,
     spoken: Arc<AtomicU8>,
 }
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector").field("tls", &self.tls.is_some()).field("spoken", &self.spoken()).finish()
-    }
-}
-
-/// What the peer of the latest connection has been heard to speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spoken {
-    /// Nothing that is known here, or nothing at all.
-    Unknown,
-    /// HTTP/1.
-    Http1,
-    /// HTTP/2: gRPC, most likely.
-    Http2,
-    /// TLS, to a client that does not.
-    Tls,
-    /// Nothing: it broke the connection off.
-    Silence,
-    /// TLS, and that a client without a certificate is not taken.
-    CertificateRequired,
-}
-
-impl Spoken {
-    fn of(first: &[u8]) -> Self {
-        match first {
-            [b'H', b'T', b'T', b'P', b'/'] => Self::Http1,
-            // A frame SETTINGS, with which every server of HTTP/2 begins.
-            [0, 0, _, 4, _] => Self::Http2,
-            // An alert; the version follows.
-            [0x15, 3, ..] => Self::Tls,
-            _ => Self::Unknown,
-        }
+        f.debug_struct("Connector")
+            .field("expected", &self.expected)
+            .field("tls", &self.tls.is_some())
+            .field("spoken", &self.spoken())
+            .finish()
     }
 }
 
@@ -74,7 +51,7 @@ impl Spoken {
 pub(crate) enum ConnectError {
     #[error("`{host}` cannot be connected to at port {port}: {source}")]
     Tcp { host: String, port: u16, source: io::Error },
-    #[error("`{name}` is no name that a certificate can have; correct the endpoint or tls.server_name_override")]
+    #[error("`{name}` is not a name that a certificate can have; correct the endpoint or tls.server_name_override")]
     Name { name: String },
     #[error("the certificate of `{name}` is not trusted: {reason}; give its authority with tls.ca_file")]
     Untrusted { name: String, reason: String },
@@ -83,10 +60,18 @@ pub(crate) enum ConnectError {
          tls.server_name_override"
     )]
     OtherName { name: String },
-    #[error("the endpoint asks for a client certificate; give it with tls.cert_file and tls.key_file")]
-    CertificateRequired,
-    #[error("the endpoint does not speak TLS; if that is meant to be, set tls.insecure: true and no https://")]
-    Plain,
+    #[error("`{address}` asks for a client certificate; give it with tls.cert_file and tls.key_file")]
+    CertificateRequired { address: String },
+    #[error(
+        "`{address}` refuses the TLS handshake: it may ask for a client certificate (tls.cert_file and tls.key_file), or \
+         allow no version or cipher that is offered (tls.min_version, tls.max_version)"
+    )]
+    Refused { address: String },
+    #[error("`{address}` allows no TLS version that is offered; see tls.min_version and tls.max_version")]
+    Version { address: String },
+    /// It speaks something else.
+    #[error("{0}")]
+    Mismatch(String),
     #[error("no connection to `{address}` within {}", Pretty(CONNECT_MAX))]
     Slow { address: String },
     #[error("TLS with `{name}` fails: {source}")]
@@ -98,59 +83,86 @@ const CONNECT_MAX: Duration = Duration::from_secs(20);
 
 impl Connector {
     /// Connections with TLS where `tls` is given, under that name if there is one.
-    pub(crate) fn new(tls: Option<(Arc<ClientConfig>, Option<String>)>) -> Self {
-        Self { tls, spoken: Arc::default() }
+    pub(crate) fn new(expected: Expected, tls: Option<(Arc<ClientConfig>, Option<String>)>) -> Self {
+        Self { expected, tls, spoken: Arc::default() }
     }
 
     /// What the peer of the latest connection has been heard to speak.
     pub(crate) fn spoken(&self) -> Spoken {
-        match self.spoken.load(Ordering::Relaxed) {
-            1 => Spoken::Http1,
-            2 => Spoken::Http2,
-            3 => Spoken::Tls,
-            4 => Spoken::Silence,
-            5 => Spoken::CertificateRequired,
-            _ => Spoken::Unknown,
-        }
+        Spoken::numbered(self.spoken.load(Ordering::Relaxed))
+    }
+
+    /// What is said of the peer of the latest connection, if it speaks something else.
+    pub(crate) fn instead(&self, endpoint: impl fmt::Display) -> Option<String> {
+        self.expected.instead(endpoint, self.spoken())
     }
 
     /// A connection, or why there is none: a peer that takes it and says nothing would otherwise hold up a channel, which
     /// makes one connection at a time, for ever.
     async fn connect(self, uri: Uri) -> Result<TokioIo<Stream>, ConnectError> {
         let address = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let connect = timeout(CONNECT_MAX, self.connect_now(uri));
-        connect.await.unwrap_or(Err(ConnectError::Slow { address }))
+        let connect = timeout(CONNECT_MAX, self.clone().connect_now(uri));
+        connect.await.unwrap_or_else(|_| {
+            let silent = Some(self.spoken()).filter(|spoken| *spoken == Spoken::Handshake);
+            let mismatch = silent.and_then(|spoken| self.expected.instead(&address, spoken));
+            Err(mismatch.map_or(ConnectError::Slow { address }, ConnectError::Mismatch))
+        })
     }
 
     async fn connect_now(self, uri: Uri) -> Result<TokioIo<Stream>, ConnectError> {
+        let address = uri.authority().map(ToString::to_string).unwrap_or_default();
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
+        let say = |spoken: Spoken| self.spoken.store(spoken as u8, Ordering::Relaxed);
+        say(Spoken::Unknown);
         let connected = TcpStream::connect((host.as_str(), port)).await;
         let tcp = match connected.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)) {
             Ok(tcp) => tcp,
             Err(source) => return Err(ConnectError::Tcp { host, port, source }),
         };
-        let spoken = Arc::clone(&self.spoken);
-        let Some((config, name)) = self.tls else { return Ok(TokioIo::new(Stream::Plain(Heard::new(tcp, spoken)))) };
+        let Some((config, name)) = self.tls.clone() else {
+            return Ok(TokioIo::new(Stream::Plain(Heard::new(tcp, self.spoken))));
+        };
         let name = name.unwrap_or(host);
         let Ok(server_name) = ServerName::try_from(name.clone()) else { return Err(ConnectError::Name { name }) };
-        match TlsConnector::from(config).connect(server_name, tcp).await {
-            Ok(stream) => Ok(TokioIo::new(Stream::Tls(Box::new(Heard::new(stream, spoken))))),
-            Err(error) => Err(handshake_error(name, error)),
+        say(Spoken::Handshake);
+        // What is heard below TLS tells what is spoken instead of it.
+        let below = Arc::<AtomicU8>::default();
+        match TlsConnector::from(config).connect(server_name, Heard::new(tcp, Arc::clone(&below))).await {
+            Ok(stream) => {
+                say(Spoken::Unknown);
+                Ok(TokioIo::new(Stream::Tls(Box::new(Heard::new(stream, self.spoken)))))
+            }
+            Err(error) => {
+                say(Spoken::Unknown);
+                let heard = Spoken::numbered(below.load(Ordering::Relaxed));
+                Err(handshake_error(self.expected, address, name, error, heard))
+            }
         }
     }
 }
 
-fn handshake_error(name: String, error: io::Error) -> ConnectError {
+fn handshake_error(expected: Expected, address: String, name: String, error: io::Error, heard: Spoken) -> ConnectError {
     use rustls::{CertificateError, Error};
+    let is_no_message = matches!(tls_error(&error), Some(Error::InvalidMessage(_))) && heard == Spoken::Unknown;
+    if let Some(said) = expected.instead_of_tls(&address, if is_no_message { Spoken::Other } else { heard }) {
+        return ConnectError::Mismatch(said);
+    }
     match tls_error(&error) {
         Some(Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => ConnectError::OtherName { name },
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            ConnectError::Untrusted { name, reason: "its issuer is unknown".to_owned() }
+        }
         Some(Error::InvalidCertificate(reason)) => ConnectError::Untrusted { name, reason: reason.to_string() },
-        Some(Error::InvalidMessage(_)) => ConnectError::Plain,
-        Some(Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure)) => {
-            ConnectError::CertificateRequired
+        Some(Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+            ConnectError::CertificateRequired { address }
+        }
+        Some(Error::AlertReceived(AlertDescription::HandshakeFailure)) => ConnectError::Refused { address },
+        Some(Error::AlertReceived(AlertDescription::ProtocolVersion)) => ConnectError::Version { address },
+        Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            ConnectError::Mismatch(expected.instead_in_tls(address))
         }
         _ => ConnectError::Tls { name, source: error },
     }
@@ -190,7 +202,7 @@ impl Service<Uri> for Connector {
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(Heard<TcpStream>),
-    Tls(Box<Heard<TlsStream<TcpStream>>>),
+    Tls(Box<Heard<TlsStream<Heard<TcpStream>>>>),
 }
 
 /// A stream whose first bytes are noted.
@@ -211,15 +223,7 @@ impl<S: AsyncRead + Unpin> Heard<S> {
     }
 
     fn say(&self, spoken: Spoken) {
-        let number = match spoken {
-            Spoken::Unknown => 0,
-            Spoken::Http1 => 1,
-            Spoken::Http2 => 2,
-            Spoken::Tls => 3,
-            Spoken::Silence => 4,
-            Spoken::CertificateRequired => 5,
-        };
-        self.spoken.store(number, Ordering::Relaxed);
+        self.spoken.store(spoken as u8, Ordering::Relaxed);
     }
 
     /// Notes what a read gave; nothing is the end.
@@ -227,13 +231,15 @@ impl<S: AsyncRead + Unpin> Heard<S> {
         if self.first.len() >= FIRST {
             return;
         }
-        if read.is_empty() && self.first.is_empty() {
-            return self.say(Spoken::Silence);
+        if read.is_empty() {
+            return self.say(if self.first.is_empty() { Spoken::Silence } else { Spoken::Other });
         }
         let missing = FIRST - self.first.len();
         self.first.extend_from_slice(&read[..read.len().min(missing)]);
         if self.first.len() == FIRST {
             self.say(Spoken::of(&self.first));
+        } else if Spoken::is_other(&self.first) {
+            self.say(Spoken::Other);
         }
     }
 
@@ -241,7 +247,7 @@ impl<S: AsyncRead + Unpin> Heard<S> {
         // In TLS 1.3 a server refuses a client after the handshake of that client.
         if let Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) = tls_error(error) {
             self.say(Spoken::CertificateRequired);
-        } else if self.first.is_empty() && self.spoken.load(Ordering::Relaxed) != 5 {
+        } else if self.first.is_empty() && self.spoken.load(Ordering::Relaxed) != Spoken::CertificateRequired as u8 {
             self.say(Spoken::Silence);
         }
     }
@@ -351,8 +357,14 @@ mod tests {
         let uri: Uri = format!("https://{}", silent.local_addr().unwrap()).parse().unwrap();
         let trust = TlsSettings::any_server().load("h2").unwrap();
         let began = tokio::time::Instant::now();
-        let error = Connector::new(Some((trust, None))).connect(uri.clone()).await.expect_err("nobody speaks");
-        assert_eq!(error.to_string(), format!("no connection to `{}` within 20s", uri.authority().unwrap()));
+        let connector = Connector::new(Expected::Http, Some((trust, None)));
+        let error = connector.connect(uri.clone()).await.expect_err("nobody speaks");
+        let said = format!(
+            "`{}` takes connections, but does not answer the TLS handshake: it may not speak TLS; if that is meant to \
+             be, write http://",
+            uri.authority().unwrap()
+        );
+        assert_eq!(error.to_string(), said);
         assert_eq!(began.elapsed(), CONNECT_MAX);
     }
 }

@@ -5,7 +5,7 @@ mod writer;
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::counters::Counters;
 use super::json;
 use super::otlp::encode_request;
 use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, Refused, StartError, Work};
-use crate::config::{ComponentId, Fields};
+use crate::config::{ComponentId, Fields, Thing};
 use crate::data::{Batch, Signal};
 
 /// The kind `file`.
@@ -40,9 +40,14 @@ impl ExporterFactory for File {
     }
 
     fn configure(&self, fields: &mut Fields<'_>) -> Box<dyn Exporter> {
+        let makes_directory = fields.truth("create_directory").unwrap_or_default();
         let path = fields.text("path").map(|path| path.value).filter(|path| !path.is_empty());
         if path.is_none() {
             fields.error("path", "is missing: the file to write to");
+        }
+        let parent = path.as_ref().and_then(|path| Path::new(path).parent()).filter(|parent| *parent != Path::new(""));
+        if let Some(parent) = parent.filter(|_| !makes_directory) {
+            fields.names("path", Thing::Directory(parent.to_owned()));
         }
         let rotation = Rotation::read(fields);
         let append = fields.truth("append").unwrap_or_default();

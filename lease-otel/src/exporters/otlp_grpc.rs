@@ -17,10 +17,11 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::connect::{ConnectError, Connector, Spoken, way_out};
+use super::connect::{Connector, way_out};
+use super::mismatch::Expected;
 use super::otlp::{encode_request, pretty_timeout};
 use super::queue::{Failure, Request, Taken, Transport};
-use super::settings::{Common, Headers, LOGIN};
+use super::settings::{Common, Headers, LOGIN, wrong_port};
 use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, StartError, Work};
 use crate::config::{ComponentId, Fields};
 use crate::data::{Signal, Telemetry};
@@ -112,6 +113,9 @@ fn endpoint(fields: &mut Fields<'_>) -> Address {
         return address;
     }
     match target.parse::<Authority>() {
+        Ok(parsed) if wrong_port(&parsed).is_some() => {
+            fields.error("endpoint", wrong_port(&parsed).unwrap_or_default());
+        }
         Ok(parsed) if parsed.port_u16().is_some() && !parsed.host().is_empty() => {
             target.clone_into(&mut address.target);
         }
@@ -121,7 +125,7 @@ fn endpoint(fields: &mut Fields<'_>) -> Address {
         _ if target.contains('/') && !text.contains("unix:") => {
             let host = target.split('/').next().unwrap_or_default();
             let message =
-                format!("`{text}` has a path, which gRPC does not: write `{host}`, or use the exporter otlp_http");
+                format!("`{text}` has a path, which gRPC does not have: write `{host}`, or use the exporter otlp_http");
             fields.error("endpoint", message);
         }
         _ => fields.error("endpoint", format_args!("`{text}` is not of the form HOST:PORT")),
@@ -172,7 +176,7 @@ impl Grpc {
         let plain = tls.is_plain() && !https;
         let (tls, scheme) =
             if plain { (None, "http") } else { (Some((tls.load("h2")?, server_name.clone())), "https") };
-        let connector = Connector::new(tls);
+        let connector = Connector::new(Expected::Grpc, tls);
         let name = authority.as_ref().or(server_name.as_ref()).unwrap_or(target);
         let origin = Uri::builder().scheme(scheme).authority(name.as_str()).path_and_query("/").build()?;
         // The scheme of the address itself is always http: TLS is the connector's.
@@ -223,7 +227,7 @@ impl Grpc {
         let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
         // A status that the endpoint has sent itself has no cause.
         let is_answer = std::error::Error::source(status).is_none();
-        let known = way_out(status).or_else(|| self.hint(status.code(), is_answer));
+        let known = way_out(status).or_else(|| self.hint(status, is_answer));
         let message = known.unwrap_or_else(|| {
             let cause = std::error::Error::source(status).map(with_causes).unwrap_or_default();
             let said = if cause.is_empty() { status.message() } else { &cause };
@@ -251,30 +255,32 @@ impl Grpc {
         }
     }
 
-    fn hint(&self, code: Code, is_answer: bool) -> Option<String> {
+    fn hint(&self, status: &Status, is_answer: bool) -> Option<String> {
         let endpoint = &self.endpoint;
-        let spoken = if is_answer { Spoken::Http2 } else { self.connector.spoken() };
-        match (spoken, code) {
-            (Spoken::Http1, _) => Some(format!(
-                "`{endpoint}` speaks HTTP/1, not gRPC: OTLP over gRPC is usually at port 4317; for this endpoint use \
-                 the exporter otlp_http"
-            )),
-            (Spoken::Tls, _) => Some(format!("`{endpoint}` speaks TLS: leave tls.insecure out, or write https://")),
-            (Spoken::Silence, _) => Some(format!(
-                "`{endpoint}` takes connections and breaks them off without a word: it may speak HTTP/1, as at port \
-                 4318, which is for the exporter otlp_http, or TLS, which tls.insecure leaves out"
-            )),
-            (Spoken::CertificateRequired, _) => Some(ConnectError::CertificateRequired.to_string()),
-            (_, Code::Unimplemented) => Some(format!(
+        if !is_answer {
+            return self.connector.instead(endpoint);
+        }
+        if let Some(answer) = web_answer(status) {
+            return Some(Expected::web_server(endpoint, answer));
+        }
+        match status.code() {
+            Code::Unimplemented => Some(format!(
                 "`{endpoint}` speaks gRPC, but does not take this signal over OTLP: correct the endpoint, or enable \
                  the pipeline of that signal there"
             )),
-            (_, Code::Unauthenticated | Code::PermissionDenied) => {
+            Code::Unauthenticated | Code::PermissionDenied => {
                 Some(format!("`{endpoint}` refuses the credentials: check `headers` and the certificate in `tls`"))
             }
             _ => None,
         }
     }
+}
+
+/// The status of HTTP, where an answer has none of gRPC, and which is not that of a proxy before a receiver: one that wants
+/// credentials, or cannot reach it.
+fn web_answer(status: &Status) -> Option<&str> {
+    let (_, answer) = status.message().split_once("grpc-status header missing, mapped from HTTP status code ")?;
+    matches!(answer, "400" | "404" | "405" | "406" | "415" | "501").then_some(answer)
 }
 
 #[async_trait]
@@ -288,7 +294,7 @@ impl Transport for Grpc {
         let outcome = match self.timeout {
             Some(limit) => {
                 let Ok(outcome) = tokio::time::timeout(limit, call).await else {
-                    let message = self.hint(Code::DeadlineExceeded, false);
+                    let message = self.connector.instead(&self.endpoint);
                     let message = message.unwrap_or_else(|| pretty_timeout(&self.endpoint, limit));
                     return Err(Failure::Retryable { message, after: None });
                 };

@@ -19,11 +19,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{ConnectError, Connector, Spoken, way_out};
+use super::connect::{Connector, way_out};
 use super::json;
+use super::mismatch::Expected;
 use super::otlp::{encode_request, pretty_timeout};
 use super::queue::{Failure, Request, Taken, Transport};
-use super::settings::{Common, LOGIN, quoted};
+use super::settings::{Common, LOGIN, quoted, wrong_port};
 use crate::component::{Consumer, Exporter, ExporterFactory, Kind, Meter, StartError, Work};
 use crate::config::{ComponentId, Fields};
 use crate::data::{Signal, Telemetry};
@@ -153,6 +154,9 @@ impl Endpoints {
 fn url(text: &str) -> Result<Uri, String> {
     let shown = quoted(text);
     let uri: Uri = text.parse().map_err(|error| format!("{shown} is not a URL: {error}"))?;
+    if let Some(wrong) = uri.authority().and_then(wrong_port) {
+        return Err(wrong);
+    }
     if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty()) {
         Ok(uri)
     } else {
@@ -189,9 +193,9 @@ impl Http {
             None
         } else {
             let tls = &settings.common.tls;
-            Some(client(Connector::new(Some((tls.load("http/1.1")?, tls.server_name.clone())))))
+            Some(client(Connector::new(Expected::Http, Some((tls.load("http/1.1")?, tls.server_name.clone())))))
         };
-        Ok(Self { settings: settings.clone(), plain: client(Connector::new(None)), tls })
+        Ok(Self { settings: settings.clone(), plain: client(Connector::new(Expected::Http, None)), tls })
     }
 
     /// The client for an address, and who makes its connections.
@@ -219,8 +223,8 @@ impl Http {
         match client.request(message).await {
             Ok(answer) => answer::read(uri, request.signal, answer).await,
             Err(error) => {
-                let known = way_out(&error).or_else(|| hint(uri, connector.spoken()));
                 let shown = answer::shown(uri);
+                let known = way_out(&error).or_else(|| connector.instead(&shown));
                 let message = known.unwrap_or_else(|| format!("`{shown}` cannot be sent to: {}", with_causes(&error)));
                 Err(Failure::Retryable { message, after: None })
             }
@@ -232,18 +236,6 @@ fn compressed(body: &[u8]) -> std::io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body)?;
     encoder.finish().map(Bytes::from)
-}
-
-fn hint(uri: &Uri, spoken: Spoken) -> Option<String> {
-    let uri = answer::shown(uri);
-    match spoken {
-        Spoken::Http2 => Some(format!(
-            "`{uri}` speaks gRPC: OTLP over HTTP is usually at port 4318; for this endpoint use the exporter otlp_grpc"
-        )),
-        Spoken::Tls => Some(format!("`{uri}` speaks TLS: write https://")),
-        Spoken::CertificateRequired => Some(ConnectError::CertificateRequired.to_string()),
-        Spoken::Http1 | Spoken::Silence | Spoken::Unknown => None,
-    }
 }
 
 #[async_trait]
@@ -261,7 +253,9 @@ impl Transport for Http {
         let post = self.post(uri, request);
         let Some(limit) = self.settings.common.timeout else { return post.await };
         tokio::time::timeout(limit, post).await.unwrap_or_else(|_| {
-            let message = pretty_timeout(&answer::shown(uri), limit);
+            let (_, connector) = self.client(uri);
+            let shown = answer::shown(uri);
+            let message = connector.instead(&shown).unwrap_or_else(|| pretty_timeout(&shown, limit));
             Err(Failure::Retryable { message, after: None })
         })
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
@@ -240,4 +241,11 @@ pub(crate) fn decimal(fields: &mut Fields<'_>, key: &'static str, least: f64, mo
         fields.error(key, format_args!("{value} is less than {least}"));
     }
     None
+}
+/// What is wrong with the port of an address, if it has one that cannot be: a parser may take it for none.
+pub(super) fn wrong_port(authority: &Authority) -> Option<String> {
+    let after_host = authority.as_str().rsplit_once(authority.host())?.1;
+    let port = after_host.strip_prefix(':')?;
+    let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+    (!is_port).then(|| format!("`{port}` is not a port: those are 1 to 65535"))
 }

@@ -1,6 +1,7 @@
 //! Both ways of OTLP against a receiver on this machine.
 
 mod answers;
+mod peers;
 mod settings;
 mod tls;
 

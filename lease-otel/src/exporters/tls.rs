@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 
 use crate::component::StartError;
-use crate::config::Fields;
+use crate::config::{Fields, Thing};
 
 /// The section `tls`.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +89,10 @@ impl TlsSettings {
                     section.error(text, format_args!("give `{file}` or `{text}`, not both"));
                     None
                 }
-                (Some(path), None) => Some(Pem::File(path.value.into())),
+                (Some(path), None) => {
+                    section.names(file, Thing::File(path.value.clone().into()));
+                    Some(Pem::File(path.value.into()))
+                }
                 (None, inline) => inline.map(|text| Pem::Text(text.value)),
             }
         };

@@ -1,8 +1,10 @@
 //! What every elector is configured with: durations, a name for this replica, and when it begins to contend.
 
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use lease_core::{Constraints, HolderIdentity, Setting, Timing, TimingError, TimingFault, WayOut};
+use lease_core::{Constraints, HolderIdentity, IdentityError, Setting, Timing, TimingError, TimingFault, WayOut};
 
 use crate::config::Fields;
 
@@ -11,12 +13,28 @@ use crate::config::Fields;
 pub(crate) struct Candidate {
     pub(crate) timing: Timing,
     constraints: Constraints,
-    /// Its name, to which a random part is added at each start.
-    pub(crate) name: String,
+    /// Its name, without the random part.
+    name: String,
     pub(crate) start_when: StartWhen,
 }
 
 impl Candidate {
+    /// Its identity on a lease: the name, and a random part that all electors of this process share, so that an operator
+    /// finds one name for a replica on all its leases.
+    ///
+    /// A second start for the same lease gets a part of its own: two candidates of one identity could not be told apart.
+    pub(crate) fn identity(&self, namespace: &str, lease: &str) -> Result<HolderIdentity, IdentityError> {
+        static PROCESS: LazyLock<Result<HolderIdentity, IdentityError>> = LazyLock::new(|| HolderIdentity::unique(""));
+        static STARTED: LazyLock<Mutex<HashSet<(String, String)>>> = LazyLock::new(Mutex::default);
+        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+        if started.insert((namespace.to_owned(), lease.to_owned())) {
+            let suffix = PROCESS.as_ref().map_err(Clone::clone)?.as_str();
+            HolderIdentity::exact(&format!("{}{suffix}", self.name))
+        } else {
+            HolderIdentity::unique(&self.name)
+        }
+    }
+
     /// A receiver may take so long to stop: the lease is held for that time, and for what it has read to be sent.
     pub(crate) fn allow_stop(&mut self, stop_timeout: Duration) {
         let needed = stop_timeout.saturating_add(SENDING);
@@ -107,4 +125,27 @@ fn default_name() -> String {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         host.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_electors_of_a_process_have_one_identity_and_two_on_one_lease_have_two() {
+        let timing = Timing::default();
+        let named = |name: &str| {
+            let name = name.to_owned();
+            Candidate { timing, constraints: Constraints::FINE, name, start_when: StartWhen::Ready }
+        };
+        let (pod, other) = (named("pod-0"), named("other"));
+        let first = pod.identity("one-identity", "a").unwrap();
+        assert_eq!(first.name(), "pod-0");
+        assert_eq!(pod.identity("one-identity", "b").unwrap(), first);
+        let suffix = first.as_str().strip_prefix("pod-0").unwrap();
+        assert_eq!(other.identity("one-identity", "c").unwrap().as_str(), format!("other{suffix}"));
+        let again = pod.identity("one-identity", "a").unwrap();
+        assert_eq!(again.name(), "pod-0");
+        assert_ne!(again, first);
+    }
 }

@@ -40,7 +40,10 @@ impl ExtensionFactory for HealthCheckFactory {
         if let Some(endpoint) = &endpoint
             && !is_endpoint(&endpoint.value)
         {
-            fields.error("endpoint", format_args!("{:?} is no HOST:PORT, such as 127.0.0.1:13133", endpoint.value));
+            fields.error(
+                "endpoint",
+                format_args!("{:?} is not of the form HOST:PORT, such as 127.0.0.1:13133", endpoint.value),
+            );
         }
         if !path.starts_with('/') {
             fields.error("path", "path must start with /");

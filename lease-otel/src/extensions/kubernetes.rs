@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lease_core::{Constraints, HolderIdentity, LeaderElection};
+use lease_core::{Constraints, LeaderElection};
 use lease_k8s::{Access, AuthType, K8sClient, K8sError, K8sLock};
 
 use super::candidate::{Candidate, candidate};
@@ -133,8 +133,9 @@ impl Extension for Kubernetes {
         // A client of its own, so that nothing else holds up the renewals.
         let client = K8sClient::connect(access.clone()).await.map_err(|error| unreachable(&error))?;
         let lock = client.lock(namespace, name)?;
-        let identity = HolderIdentity::unique(&candidate.name)?;
-        tracing::info!(elector = %id, lease = %lock, %identity, timing = %candidate.timing, "standing by");
+        let identity = candidate.identity(namespace, name)?;
+        tracing::info!(elector = %id, lease = %lock, %identity, durations = candidate.timing.durations(), "standing by");
+        tracing::debug!(elector = %id, timing = %candidate.timing, "what these durations mean");
         // A thread of its own, so that receivers that are busy do not either.
         let candidacy = Candidacy { lease: name.clone(), identity: identity.to_string() };
         let election = LeaderElection::watched(lock, identity).timing(candidate.timing).dedicated_thread();

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lease_core::{Constraints, HolderIdentity, LeaderElection};
+use lease_core::{Constraints, LeaderElection};
 use lease_memory::MemoryStore;
 
 use super::candidate::{Candidate, candidate};
@@ -79,7 +79,7 @@ impl Extension for Memory {
     ) -> Result<Box<dyn RunningExtension>, StartError> {
         let Some(candidate) = &self.candidate else { return Err("its configuration is wrong".into()) };
         let lock = store(&self.store).lock(self.name.as_str());
-        let identity = HolderIdentity::unique(&candidate.name)?;
+        let identity = candidate.identity(&self.store, &self.name)?;
         let candidacy = Candidacy { lease: self.name.clone(), identity: identity.to_string() };
         let election = LeaderElection::watched(lock, identity).timing(candidate.timing);
         let named = Named { lease: self.name.clone(), namespace: self.store.clone(), backend: "memory" };
@@ -103,6 +103,7 @@ impl Extension for Memory {
 
 #[cfg(test)]
 mod tests {
+    use lease_core::HolderIdentity;
     use tokio::sync::mpsc;
 
     use super::*;

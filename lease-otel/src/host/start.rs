@@ -193,7 +193,7 @@ async fn endured(id: ComponentId, work: Option<Work>) {
     use futures_util::FutureExt;
     let Some(work) = work else { return };
     if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
-        tracing::error!(component = %id, "the component has panicked, and takes nothing any more");
+        tracing::error!(component = %id, "the component has panicked, and takes nothing more");
     }
 }
 

@@ -81,7 +81,7 @@ impl Limits {
             return Self::new(limit * MIB, spike * MIB);
         }
         let Some(total) = usage::total(Path::new("/")) else {
-            fields.error("limit_percentage", "it cannot be found out how much memory there is: give `limit_mib`");
+            fields.error("limit_percentage", "the amount of memory is unknown here: give `limit_mib`");
             return Self::default();
         };
         Self::new(total / 100 * percent, total / 100 * spike_percent)

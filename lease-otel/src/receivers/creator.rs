@@ -85,7 +85,7 @@ fn inner(fields: &mut Fields<'_>, registry: &Registry, auth_type: Option<AuthTyp
     let receiver = factory.configure(&mut keys, registry);
     keys.finish();
     if receiver.elector().is_some() {
-        let message = "this receiver has the elector of its creator; take its own one away";
+        let message = "this receiver has the elector of its creator; remove its own";
         section.problems().error(&key.place, path, message);
         return None;
     }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use self::keeper::{Kept, launch};
 use self::wire::Ended;
 use crate::component::{ElectorChoice, Kind, Receiver, ReceiverFactory, Registry, Scope, StartError, Work};
-use crate::config::{Fields, Value};
+use crate::config::{Fields, Thing, Value};
 use crate::data::Signal;
 use crate::elector;
 
@@ -75,6 +75,10 @@ impl ReceiverFactory for ExecFactory {
     fn configure(&self, fields: &mut Fields<'_>, _: &Registry) -> Box<dyn Receiver> {
         let command = command(fields);
         let environment = environment(fields);
+        // Another PATH is that of the node, about which nothing can be said here.
+        if let Some(program) = command.first().filter(|_| environment.iter().all(|(name, _)| name != "PATH")) {
+            fields.names("command", Thing::Program(program.clone()));
+        }
         let words: Vec<(&str, &str)> =
             SIGNALS.iter().flat_map(|name| [(name.trim_start_matches("SIG"), *name), (*name, *name)]).collect();
         let stop_signal = fields.word("stop_signal", &words).unwrap_or("SIGTERM");
@@ -123,7 +127,11 @@ fn environment(fields: &mut Fields<'_>) -> Vec<(String, String)> {
     for (key, node) in section.all() {
         let path = format!("{path}.{}", key.name);
         if key.name.is_empty() || key.name.contains(['=', '\0']) {
-            section.problems().error(&key.place, path, "no name of a variable: it is empty, or has = or NUL in it");
+            section.problems().error(
+                &key.place,
+                path,
+                "this is not the name of a variable: it is empty, or has = or NUL in it",
+            );
             continue;
         }
         match node.text() {

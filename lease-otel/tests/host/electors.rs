@@ -144,7 +144,7 @@ fn receivers_are_checked_when_they_are_read() {
         ("exec: {command: 'echo a'}", "receivers.exec.command: no shell is involved; write a list"),
         ("exec: {}", "receivers.exec.command: a command is missing"),
         ("exec: {command: [a], stop_signal: NOPE}", "receivers.exec.stop_signal: `NOPE` is none of TERM, SIGTERM, INT"),
-        ("exec: {command: [a], env: {A=B: c}}", "receivers.exec.env.A=B: no name of a variable"),
+        ("exec: {command: [a], env: {A=B: c}}", "receivers.exec.env.A=B: this is not the name of a variable"),
         (
             "leader_receiver_creator: {leader_election: {lease_name: x}, receiver: {dummy: {interval: 1ms}}}",
             "receivers.leader_receiver_creator.receiver.dummy.interval: an interval of at least 1s is needed",

@@ -20,6 +20,8 @@ pub struct ScenarioError {
     pub column: Option<u64>,
     /// What is wrong there.
     pub what: String,
+    /// What else is wrong.
+    pub others: Vec<Self>,
 }
 
 /// Where things are that only the whole can tell to be wrong.
@@ -63,10 +65,18 @@ pub(super) fn place_of_compared(text: &str, index: usize) -> Option<(u64, u64)> 
 
 pub(super) fn read(text: &str) -> Result<Scenario, ScenarioError> {
     let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| refusal(&error))?;
-    let Err((event, fault)) = scenario.check() else { return Ok(scenario) };
+    let faults = scenario.faults();
+    if faults.is_empty() {
+        return Ok(scenario);
+    }
     let places = serde_saphyr::from_str::<Places>(text).ok();
-    let place = places.and_then(|places| places.of(event, &fault));
-    Err(ScenarioError { line: place.map(|place| place.0), column: place.map(|place| place.1), what: fault.to_string() })
+    let mut errors = faults.into_iter().map(|(event, fault)| {
+        let place = places.as_ref().and_then(|places| places.of(event, &fault));
+        let (line, column) = place.unzip();
+        ScenarioError { line, column, what: fault.to_string(), others: Vec::new() }
+    });
+    let Some(first) = errors.next() else { return Ok(scenario) };
+    Err(ScenarioError { others: errors.collect(), ..first })
 }
 
 /// What the parser says, in one line and without the text around it.
@@ -78,6 +88,7 @@ fn refusal(error: &serde_saphyr::Error) -> ScenarioError {
         line: place.map(|place| place.0),
         column: place.map(|place| place.1),
         what: super::refusal::told(&said, place),
+        others: Vec::new(),
     }
 }
 

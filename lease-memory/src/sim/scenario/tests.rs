@@ -154,6 +154,17 @@ fn percentiles_are_by_nearest_rank() {
 }
 
 #[test]
+fn events_that_are_wrong_are_told_all_at_once() {
+    let text = "until: 5m\nevents:\n  - {at: 1m, what: pause}\n  - {at: 2m, what: crash}\n  - {at: 9m, what: crash}\n  \
+                - {at: 3m, what: crash, who: d}\n";
+    let error = Scenario::from_yaml(text).expect_err("three are wrong");
+    let told: Vec<_> = std::iter::once(&error).chain(&error.others).map(|one| (one.line, one.what.as_str())).collect();
+    assert_eq!(told.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [Some(3), Some(5), Some(6)], "{told:?}");
+    let says = ["pause needs for", "crash may come as late as 9m", "no candidate d"];
+    assert!(told.iter().zip(says).all(|((_, what), says)| what.contains(says)), "{told:?}");
+}
+
+#[test]
 fn a_file_that_is_wrong_is_refused_at_its_line() {
     let event = |rest: &str| format!("until: 5m\nevents:\n  - at: 1m\n{rest}");
     for (text, line, says) in [
@@ -161,7 +172,7 @@ fn a_file_that_is_wrong_is_refused_at_its_line() {
         ("until: 5m\nnodes: 0\n".to_owned(), Some(2), "1 to 7 candidates, not 0"),
         ("until: 5m\nnodes: 8\n".to_owned(), Some(2), "1 to 7 candidates, not 8"),
         ("nodes: 3\n".to_owned(), Some(1), "until"),
-        ("until: 0s\n".to_owned(), Some(1), "not 0ns"),
+        ("until: 0s\n".to_owned(), Some(1), "not 0s"),
         ("until: 5\n".to_owned(), Some(1), "no unit"),
         ("until: -5s\n".to_owned(), Some(1), "negative"),
         ("until: 5m\nruns: 0\n".to_owned(), Some(2), "runs are played, not 0"),

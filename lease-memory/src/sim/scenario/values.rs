@@ -98,7 +98,7 @@ read_from_text!(Span, |text| duration(text).map(Span));
 read_from_text!(Between, |text| ends(text, duration).map(|(from, until)| Between { from, until }));
 read_from_text!(Amount, |text| {
     let number = |text: &str| {
-        let refuse = |_| format!("{text:?} is no number; write for example 50 or 10..50");
+        let refuse = |_| format!("{text:?} is not a number; write for example 50 or 10..50");
         text.trim().parse().map_err(refuse)
     };
     ends(text, number).map(|(from, until)| Amount { from, until })

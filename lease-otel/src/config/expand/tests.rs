@@ -169,12 +169,14 @@ fn what_cannot_be_expanded_is_an_error_with_its_place() {
     for (input, says) in [
         ("${NOBODY}", "f:3:4: the variable `NOBODY` is not set; set it, or give a default: ${env:NOBODY:-DEFAULT}"),
         ("x ${env:NOBODY} y", "the variable `NOBODY` is not set"),
-        ("${env:hello.world}", "`hello.world` is no name of a variable"),
-        ("inline ${TRUE}", "`hello.world` is no name of a variable"),
-        ("${}", "is no name of a variable"),
+        ("${env:hello.world}", "`hello.world` is not the name of a variable"),
+        ("inline ${TRUE}", "`hello.world` is not the name of a variable"),
+        ("${}", "the name of a variable is missing: write ${env:NAME}, and `$$` for a literal `$`"),
+        ("${env:}", "the name of a variable is missing"),
+        ("a ${:-b} c", "the name of a variable is missing"),
         ("${env:A$B}", "`$` cannot stand within"),
-        ("${evn:HOST}", "`evn:` is no place to read from; did you mean `env:`?"),
-        ("${https://example.com/a}", "`https:` is no place to read from; known are env:, file: and yaml:"),
+        ("${evn:HOST}", "`evn:` is not a place to read from; did you mean `env:`?"),
+        ("${https://example.com/a}", "`https:` is not a place to read from; known are env:, file: and yaml:"),
         ("${:x}", "this names nothing"),
         ("${SELF}", "this leads back to itself: env:SELF -> env:SELF"),
         ("x${TIC}", "this leads back to itself: env:TIC -> env:TAC -> env:TIC"),
@@ -231,7 +233,7 @@ fn a_file_that_is_no_yaml_is_told_of() {
     assert!(problems.errors.is_empty() && problems.warnings.len() == 1);
     let warning = problems.warnings[0].to_string();
     assert!(
-        warning.contains("this file is no YAML and becomes a text") && warning.contains("bad.yaml:2:1"),
+        warning.contains("this file is not YAML and is taken as text") && warning.contains("bad.yaml:2:1"),
         "{warning}"
     );
 }

@@ -184,7 +184,7 @@ impl<'p> Builder<'p> {
 
     fn too_deep(&mut self, place: &Place) -> Option<()> {
         // The whole path would be as long as it is useless.
-        self.problems.error(place, "", format_args!("more than {DEPTH_MAX} maps and lists are within each other here"));
+        self.problems.error(place, "", format_args!("maps and lists are nested more than {DEPTH_MAX} deep here"));
         None
     }
 

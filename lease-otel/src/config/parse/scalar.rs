@@ -28,7 +28,7 @@ fn tagged(text: &str, tag: &Tag) -> Result<Value, String> {
     if tag.handle.is_empty() && tag.suffix == "!" {
         return Ok(Value::String(text.to_owned()));
     }
-    let wrong = |what: &str| Err(format!("this is no {what}, as its tag says that it is"));
+    let wrong = |what: &str| Err(format!("this is not {what}, as its tag says"));
     if !tag.is_yaml_core_schema() {
         return Err(unknown_tag(tag));
     }
@@ -42,9 +42,9 @@ fn tagged(text: &str, tag: &Tag) -> Result<Value, String> {
         #[expect(clippy::cast_precision_loss)]
         ("float", Value::Int(value)) => Ok(Value::Float(value as f64)),
         ("null", _) => wrong("null"),
-        ("bool", _) => wrong("truth value"),
-        ("int", _) => wrong("whole number"),
-        ("float", _) => wrong("number"),
+        ("bool", _) => wrong("a truth value"),
+        ("int", _) => wrong("a whole number"),
+        ("float", _) => wrong("a number"),
         _ => Err(unknown_tag(tag)),
     }
 }

@@ -115,17 +115,17 @@ fn aliases_are_what_they_name_and_merge_keys_add_to_a_map() {
 #[test]
 fn what_is_wrong_is_told_with_its_place() {
     for (text, says) in [
-        ("a: [1, 2\n", "f.yaml:2:1: this is no valid YAML"),
+        ("a: [1, 2\n", "f.yaml:2:1: this is not valid YAML"),
         ("a: 1\n b: 2\n", "f.yaml:2:"),
         ("receivers:\n\tdummy:\n", "f.yaml:2:"),
-        ("a: 'x\n", "this is no valid YAML"),
+        ("a: 'x\n", "this is not valid YAML"),
         ("e: {a: ${A}, b: 1}\n", "; within [] and {} a `${...}` needs quotes"),
-        ("a: *nobody\n", "this is no valid YAML"),
+        ("a: *nobody\n", "this is not valid YAML"),
         ("a: 1\n---\nb: 2\n", "f.yaml:2:1: another document begins here"),
         ("a: &x [*x]\n", "f.yaml:1:8: a[0]: this alias stands within what it names"),
         ("a: !secret x\n", "f.yaml:1:4: a: the tag `!secret` has no meaning"),
         ("a: !thing {b: 1}\n", "the tag `!thing` has no meaning"),
-        ("a: !!int x\n", "f.yaml:1:4: a: this is no whole number"),
+        ("a: !!int x\n", "f.yaml:1:4: a: this is not a whole number"),
         ("a: !!binary aGk=\n", "has no meaning"),
         (&"? ".repeat(200_000), "f.yaml:1:3: a key has to be a text"),
         ("? [a, b]\n: 1\n", "f.yaml:1:3: a key has to be a text"),
@@ -167,8 +167,8 @@ fn what_is_deep_is_refused_however_it_is_written() {
         (1..100).fold("a0: &a0 [x]\n".to_owned(), |text, n| format!("{text}a{n}: &a{n} [*a{}]\n", n - 1)),
     ] {
         let errors = errors(&text);
-        let is_clear = errors[0].contains("maps and lists are within each other here")
-            || errors[0].contains("recursion limit exceeded");
+        let is_clear =
+            errors[0].contains("maps and lists are nested more than") || errors[0].contains("recursion limit exceeded");
         assert!(errors.len() == 1 && is_clear && errors[0].len() < 200, "{errors:?}");
     }
 }

@@ -74,7 +74,7 @@ fn set_gives_one_value_of_any_kind() {
     }
     for text in ["a..b=1", ".a=1", &format!("{}b=1", "a.".repeat(1000))] {
         let errors = read(&Source::set(text).expect("it has a `=`")).expect_err(text);
-        assert!(errors[0].contains("no keys with dots between them"), "{errors:?}");
+        assert!(errors[0].contains("not a list of keys with dots between them"), "{errors:?}");
     }
 }
 
@@ -87,15 +87,15 @@ fn what_cannot_be_read_says_why() {
     for (source, says) in [
         (Source::File(path("missing")), "the file cannot be read: No such file"),
         (Source::File(place.path().display().to_string()), "the file cannot be read: Is a directory"),
-        (Source::File(path("latin1")), "it is no UTF-8 from line 2 on"),
+        (Source::File(path("latin1")), "it is not UTF-8 from line 2 on"),
         (Source::File(path("list")), "list:1:1: a map of sections is expected here, not a list"),
         // It never ends.
         (Source::File("/dev/zero".into()), "longer than 10 MiB"),
         (Source::Env("NOBODY".into()), "env:NOBODY: the variable `NOBODY` is not set"),
-        (Source::Env("NO BODY".into()), "`NO BODY` is no name of a variable"),
+        (Source::Env("NO BODY".into()), "`NO BODY` is not the name of a variable"),
         (Source::Env("LIST".into()), "env:LIST:1:1: a map of sections is expected here"),
-        (Source::Yaml("a: [".into()), "yaml:2:1: this is no valid YAML"),
-        (Source::set("a=[").expect("it has a `=`"), "--set a:2:1: this is no valid YAML"),
+        (Source::Yaml("a: [".into()), "yaml:2:1: this is not valid YAML"),
+        (Source::set("a=[").expect("it has a `=`"), "--set a:2:1: this is not valid YAML"),
     ] {
         let errors = read(&source).expect_err(says);
         assert!(errors[0].contains(says), "{errors:?} instead of {says}");

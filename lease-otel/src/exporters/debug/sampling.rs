@@ -1,4 +1,4 @@
-//! Which of many equal messages are printed: in each second the first ones, and then every so manieth.
+//! Which of many equal messages are printed: in each second the first ones, and then each one after so many others.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_ones_and_every_so_manieth_of_a_second() {
+    async fn the_first_ones_and_each_after_so_many_others_in_a_second() {
         let mut sampler = Sampler::new(2, 3);
         let drawn: Vec<bool> = (0..9).map(|_| sampler.draws("Metrics")).collect();
         assert_eq!(drawn, [true, true, false, false, true, false, false, true, false]);

@@ -20,7 +20,7 @@ struct Running {
 }
 
 impl Running {
-    async fn start(path: &std::path::Path, entries: &[(&str, &str)]) -> Self {
+    async fn start(path: &Path, entries: &[(&str, &str)]) -> Self {
         let all = [&[("path", path.to_str().unwrap())], entries].concat();
         let (exporter, noted) = configured(&all, |fields| File.configure(fields));
         assert_eq!(noted.errors, []);
@@ -119,7 +119,7 @@ async fn a_file_that_has_grown_too_large_gets_another_name() {
 #[tokio::test]
 async fn a_full_disk_is_told_and_what_it_does_not_take_is_counted() {
     let (logs, _guard) = Logs::keep();
-    let file = Running::start(std::path::Path::new("/dev/full"), &[("flush_interval", "10ms")]).await;
+    let file = Running::start(Path::new("/dev/full"), &[("flush_interval", "10ms")]).await;
     file.offer(3).await;
     file.offer(4).await;
     logs.until("the file cannot be written to: No space left on device").await;
@@ -131,7 +131,7 @@ async fn a_full_disk_is_told_and_what_it_does_not_take_is_counted() {
 
 #[tokio::test]
 async fn no_more_than_the_bound_is_kept_back() {
-    let file = Running::start(std::path::Path::new("/dev/full"), &[]).await;
+    let file = Running::start(Path::new("/dev/full"), &[]).await;
     let mut offered = 0;
     let refused = loop {
         match file.consumer.consume(batch(100_000, None)).await {

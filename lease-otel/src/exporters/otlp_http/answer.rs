@@ -84,6 +84,9 @@ fn message(uri: &Uri, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> 
         String::new()
     };
     let way_out = match status {
+        StatusCode::BAD_REQUEST if uri.scheme_str() == Some("http") && wants_tls(body) => {
+            "; it speaks TLS: write https://"
+        }
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
             "; `/v1/SIGNAL` is added to `endpoint`, and a `SIGNAL_endpoint` is taken as it is: check the path"
         }
@@ -95,6 +98,12 @@ fn message(uri: &Uri, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> 
     };
     let said = if said.is_empty() { said } else { format!(": {said}") };
     format!("`{}` answers {status}{said}{way_out}", shown(uri))
+}
+
+/// Whether somebody who speaks TLS answers a client that does not, as Go's servers and nginx do.
+fn wants_tls(body: &Bytes) -> bool {
+    let said = String::from_utf8_lossy(body);
+    ["HTTP request to an HTTPS server", "HTTP request was sent to HTTPS port"].iter().any(|part| said.contains(part))
 }
 
 /// The wait that an answer asks for: seconds, or a date.

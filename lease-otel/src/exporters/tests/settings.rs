@@ -16,9 +16,12 @@ fn an_endpoint_of_grpc_is_a_host_and_a_port() {
         ("localhost", "endpoint: `localhost` has no port; OTLP over gRPC is usually at localhost:4317"),
         (
             "http://host:4318/v1/metrics",
-            "endpoint: `http://host:4318/v1/metrics` has a path, which gRPC does not: write `host:4318`, or use the \
+            "endpoint: `http://host:4318/v1/metrics` has a path, which gRPC does not have: write `host:4318`, or use the \
              exporter otlp_http",
         ),
+        ("a:99999", "endpoint: `99999` is not a port: those are 1 to 65535"),
+        ("a:0", "endpoint: `0` is not a port: those are 1 to 65535"),
+        ("[::1]:99999", "endpoint: `99999` is not a port: those are 1 to 65535"),
         ("unix:///run/x.sock", "endpoint: `unix:///run/x.sock` is not of the form HOST:PORT"),
     ];
     for (endpoint, message) in bad {
@@ -32,6 +35,9 @@ fn an_endpoint_of_http_is_a_url() {
     assert_eq!(errors("otlphttp", &[("endpoint", "https://host/otlp/")]), [] as [&str; 0]);
     assert_eq!(errors("otlphttp", &[("logs_endpoint", "http://host:4318/x")]), [] as [&str; 0]);
     assert_eq!(errors("otlp_http", &[]).len(), 1);
+    let port = ["endpoint: `99999` is not a port: those are 1 to 65535"];
+    assert_eq!(errors("otlphttp", &[("endpoint", "http://a:99999")]), port);
+    assert_eq!(errors("otlphttp", &[("endpoint", "http://[::1]:4318")]), [] as [&str; 0]);
     for bad in ["localhost:4318", "ftp://host", "/v1/metrics"] {
         let told = errors("otlphttp", &[("endpoint", bad)]);
         assert_eq!(told.len(), 1, "{told:?}");

@@ -84,7 +84,7 @@ async fn tls_where_there_is_none_and_none_where_there_is_are_told() {
     let (place, _files) = Place::new();
     let cases = [
         ("otlp", plain.grpc().to_string(), "false", "TLS"),
-        ("otlphttp", format!("https://{}", plain.http()), "false", "the endpoint does not speak TLS"),
+        ("otlphttp", format!("https://{}", plain.http()), "false", "does not speak TLS"),
         ("otlp", place.sink.grpc().to_string(), "true", "TLS"),
         ("otlphttp", format!("http://{}", place.sink.http()), "true", "speaks TLS: write https://"),
     ];

@@ -52,7 +52,7 @@ pub enum Ended {
 
 /// A line that is neither an order nor a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the line is no message between a collector and a keeper")]
+#[error("the line is not a message between a collector and a keeper")]
 pub struct Garbled;
 
 impl fmt::Display for Order {

@@ -210,7 +210,7 @@ fn an_elector_has_to_be_one_that_runs() {
             "memory_leader_electr",
             "unknown k8s leader elector \"memory_leader_electr\": there is no such extension; did you mean `memory_leader_elector`?",
         ),
-        ("health_check", "the extension `health_check` is no leader elector"),
+        ("health_check", "the extension `health_check` is not a leader elector"),
         ("a b", "`a b` names no component"),
     ] {
         let error = error(old, &receiver(name));

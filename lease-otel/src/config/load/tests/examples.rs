@@ -46,7 +46,7 @@ service: {pipelines: {metrics: {receivers: [leader_receiver_creator], processors
 
 #[test]
 fn the_extension_of_the_collector_loads() {
-    let Loaded { collector, warnings } = load_all(&[EXTENSION, REST]).expect("it is good");
+    let Loaded { collector, warnings, .. } = load_all(&[EXTENSION, REST]).expect("it is good");
     assert!(warnings.len() == 1 && warnings[0].message.contains("`auth_type: kubeConfig` too"), "{warnings:?}");
     assert_eq!(ids(&collector.extensions), ["k8s_leader_elector"]);
     assert_eq!(ids(&collector.receivers), ["k8s_cluster"]);
