@@ -104,7 +104,8 @@ pub(crate) fn candidate(fields: &mut Fields<'_>, constraints: Constraints) -> Op
 
 /// The name of this replica: as configured, or from the environment, or the host's.
 fn name(fields: &mut Fields<'_>) -> Option<String> {
-    let name = fields.text("identity").map_or_else(default_name, |found| found.value);
+    let name =
+        fields.text("identity").map_or_else(|| default_name(|name| std::env::var(name).ok()), |found| found.value);
     // What makes it unique is added at each start; here only whether it can be a name at all.
     match HolderIdentity::unique(&name) {
         Ok(_) if !name.is_empty() => Some(name),
@@ -119,8 +120,8 @@ fn name(fields: &mut Fields<'_>) -> Option<String> {
     }
 }
 
-fn default_name() -> String {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+fn default_name(variable: impl Fn(&str) -> Option<String>) -> String {
+    let variable = |name| variable(name).filter(|value| !value.is_empty());
     variable("LEASE_HOLDER_ID").or_else(|| variable("POD_NAME")).unwrap_or_else(|| {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         host.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
@@ -130,6 +131,25 @@ fn default_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replica_is_named_by_its_environment_or_its_host() {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        for (holder, pod, name) in [
+            (Some("holder"), Some("pod"), "holder"),
+            (None, Some("pod"), "pod"),
+            (Some(""), Some("pod"), "pod"),
+            (None, None, host.as_str()),
+            (Some(""), Some(""), host.as_str()),
+        ] {
+            let found = default_name(|variable| match variable {
+                "LEASE_HOLDER_ID" => holder.map(str::to_owned),
+                "POD_NAME" => pod.map(str::to_owned),
+                _ => None,
+            });
+            assert_eq!(found, name, "{holder:?} {pod:?}");
+        }
+    }
 
     #[test]
     fn the_electors_of_a_process_have_one_identity_and_two_on_one_lease_have_two() {

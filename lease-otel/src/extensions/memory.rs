@@ -111,6 +111,10 @@ mod tests {
     use crate::telemetry::Telemetry;
 
     async fn started(text: &str) -> Box<dyn RunningExtension> {
+        started_beside(text, &Arc::new(Telemetry::new())).await
+    }
+
+    async fn started_beside(text: &str, telemetry: &Arc<Telemetry>) -> Box<dyn RunningExtension> {
         let mut problems = Problems::default();
         let node = parse(&"test".into(), text, &mut problems).expect("it is YAML");
         let mut fields = Fields::new(&node, "", &mut problems);
@@ -118,7 +122,7 @@ mod tests {
         fields.finish();
         assert!(problems.errors.is_empty(), "{problems:?}");
         let id = "memory_leader_elector".parse().expect("a name");
-        extension.start(&id, Arc::new(Telemetry::new())).await.expect("it starts")
+        extension.start(&id, Arc::clone(telemetry) as Arc<dyn Meter>).await.expect("it starts")
     }
 
     /// Says when a term begins.
@@ -149,6 +153,44 @@ mod tests {
         elector.shutdown().await;
         let left = store("ready").read("default").expect("there is a record");
         assert_eq!(left.record.holder, None, "it was released");
+    }
+
+    /// Waits until a line is among the metrics.
+    async fn until(telemetry: &Telemetry, line: &str) {
+        let told = async {
+            while !telemetry.text().lines().any(|found| found == line) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), told).await;
+        assert!(waited.is_ok(), "{line} is not in {}", telemetry.text());
+    }
+
+    #[tokio::test]
+    async fn its_metrics_tell_who_leads_what_was_lost_and_why_and_what_took_longer() {
+        let telemetry = Arc::new(Telemetry::new());
+        let text = format!("{{lease_namespace: metrics, start_when: immediately, {FAST}}}");
+        let elector = started_beside(&text, &telemetry).await;
+        let mut terms = listen(&*elector);
+        terms.recv().await.expect("it leads");
+        let component = "component=\"memory_leader_elector\"";
+        let as_client_go = format!("name=\"default\",namespace=\"metrics\",{component}");
+        let labels = format!("lease=\"default\",namespace=\"metrics\",backend=\"memory\",{component}");
+        until(&telemetry, &format!("leader_election_master_status{{{as_client_go}}} 1.0")).await;
+        until(&telemetry, &format!("lease_is_leader{{{labels}}} 1.0")).await;
+
+        store("metrics").edit_labels("default", |labels| {
+            labels.insert("a".to_owned(), "b".to_owned());
+        });
+        until(&telemetry, &format!("leader_election_slowpath_total{{{as_client_go}}} 1")).await;
+
+        assert!(store("metrics").delete("default"), "there was a record");
+        until(&telemetry, &format!("lease_losses_total{{{labels},reason=\"deleted\"}} 1")).await;
+        terms.recv().await.expect("it leads again");
+        until(&telemetry, &format!("lease_acquisitions_total{{{labels}}} 2")).await;
+        until(&telemetry, &format!("lease_losses_total{{{labels},reason=\"expired\"}} 0")).await;
+        elector.shutdown().await;
+        until(&telemetry, &format!("leader_election_master_status{{{as_client_go}}} 0.0")).await;
     }
 
     #[tokio::test]
