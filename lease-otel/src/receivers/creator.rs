@@ -84,10 +84,19 @@ fn inner(fields: &mut Fields<'_>, registry: &Registry, auth_type: Option<AuthTyp
     let mut keys = Fields::new(node, path.clone(), section.problems());
     let receiver = factory.configure(&mut keys, registry);
     keys.finish();
-    if receiver.elector().is_some() {
-        let message = "this receiver has the elector of its creator; remove its own";
-        section.problems().error(&key.place, path, message);
-        return None;
+    match receiver.elector() {
+        None => {}
+        Some(ElectorChoice::Named(named)) => {
+            let message = "this receiver has the elector of its creator; remove its own";
+            section.problems().error(&named.place, named.path.clone(), message);
+            return None;
+        }
+        Some(ElectorChoice::Own(_)) => {
+            let message =
+                "a creator runs a receiver that has no elector, and this is another creator: name here what it runs";
+            section.problems().error(&key.place, path, message);
+            return None;
+        }
     }
     if receiver.assumes_service_account() && auth_type == Some(AuthType::KubeConfig) {
         section.problems().warning(&key.place, path, SERVICE_ACCOUNT);

@@ -108,6 +108,10 @@ fn a_leader_elector_is_checked_when_it_is_read() {
         ("lease_duration: 5s", "renew_deadline: renew deadline 10s must be shorter than lease duration 5s"),
         ("lease_duration: 15500ms", "lease_duration: lease duration 15.5s must be whole seconds on this backend"),
         ("retry_period: 6s", "renew_deadline: renew deadline 10s must be longer than two retry periods of 6s"),
+        ("retry_period: 500ms", "retry_period: retry period 500ms is below 1s, the step in which clients"),
+        ("lease_duration: 0s", "lease_duration: lease duration 0s is below 1ms; use"),
+        ("renew_deadline: 14800ms", "renew_deadline: renew deadline 14.8s leaves no time to stop before 14.702s"),
+        ("lease_duration: 700000h", "lease_duration: lease duration 700000h is above 596523h14m7s"),
         ("retry_period: 2", "retry_period: `2` has no unit"),
         ("identity: ''", "identity: a name is missing"),
         ("lease_duratoin: 15s", "lease_duratoin: unknown key; did you mean `lease_duration`?"),
@@ -160,7 +164,11 @@ fn receivers_are_checked_when_they_are_read() {
         ),
         (
             "leader_receiver_creator: {receiver: {dummy: {leader_elector: memory_leader_elector}}}",
-            "receivers.leader_receiver_creator.receiver.dummy: this receiver has the elector of its creator",
+            "receivers.leader_receiver_creator.receiver.dummy.leader_elector: this receiver has the elector of its creator",
+        ),
+        (
+            "leader_receiver_creator: {receiver: {singleton_receiver_creator: {receiver: {dummy: {}}}}}",
+            "receivers.leader_receiver_creator.receiver.singleton_receiver_creator: a creator runs a receiver that has no",
         ),
         (
             "leader_receiver_creator: {leader_election: {lease_duration: 9s}, receiver: {dummy: {}}}",
