@@ -91,9 +91,12 @@ impl Headers {
                     let mut section = Fields::new(item, path, fields.problems());
                     match (section.text("name"), section.text("value")) {
                         (Some(name), Some(value)) => headers.add(&name.value, &value.value, &mut section, "name"),
-                        (name, _) => {
-                            section.error("", if name.is_none() { "`name` is missing" } else { "`value` is missing" });
+                        (name, _) if matches!(item.value, Value::Map(_)) => {
+                            let missing = if name.is_none() { "name" } else { "value" };
+                            section.error(missing, "is missing: each header has a `name` and a `value`");
                         }
+                        // That it is no map has been said.
+                        _ => {}
                     }
                     section.finish();
                 }

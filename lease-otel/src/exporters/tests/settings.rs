@@ -166,6 +166,25 @@ fn a_header_is_what_is_written_also_where_it_looks_like_a_number() {
     assert_eq!(found, ["0123", "1.10", "1e3", "True", "007", ""]);
 }
 
+#[test]
+fn each_header_of_a_list_has_a_name_and_a_value() {
+    use crate::config::{Fields, Problems, parse};
+    let mut problems = Problems::default();
+    let text = "headers: [a, {name: x}, {value: y}, {name: z, value: 1}]";
+    let node = parse(&"test".into(), text, &mut problems).unwrap();
+    let headers = crate::exporters::settings::Headers::read(&mut Fields::new(&node, "", &mut problems));
+    assert_eq!(headers.0["z"], "1");
+    let found: Vec<String> =
+        problems.errors.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+    let missing = "is missing: each header has a `name` and a `value`";
+    let expected = [
+        "headers[0]: a map is expected here, not a text".to_owned(),
+        format!("headers[1].value: {missing}"),
+        format!("headers[2].name: {missing}"),
+    ];
+    assert_eq!(found, expected);
+}
+
 #[tokio::test]
 async fn requests_are_compressed_unless_that_is_off() {
     let sink = Sink::start();
