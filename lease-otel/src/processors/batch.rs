@@ -160,6 +160,10 @@ struct Open {
 }
 
 impl Open {
+    fn check(&self) -> Result<(), Lost> {
+        self.term.as_ref().map_or(Ok(()), Validity::check)
+    }
+
     /// Batches of different terms are kept apart: one term can be lost while another holds.
     fn is_for(&self, batch: &Batch) -> bool {
         let same_term = match (&self.term, &batch.term) {
@@ -250,19 +254,21 @@ impl Batcher {
         if self.open[index].items < threshold {
             return;
         }
-        let mut open = self.open.swap_remove(index);
-        while open.items >= threshold {
-            self.hand_on_some(&mut open).await;
-        }
-        if open.items > 0 {
-            open.due = Instant::now() + self.settings.timeout;
-            self.open.push(open);
+        // None of the others has so many. While it waits it may be dropped, so it is looked for each time.
+        while let Some(index) = self.open.iter().position(|open| open.items >= threshold) {
+            // For what is left of it.
+            self.open[index].due = Instant::now() + self.settings.timeout;
+            self.hand_on_some(index).await;
         }
     }
 
-    /// Hands on as much as a batch may have.
-    async fn hand_on_some(&mut self, open: &mut Open) {
+    /// Hands on as much as a batch may have. The rest stays where the end of its term and that of the work find it.
+    async fn hand_on_some(&mut self, index: usize) {
         let most = self.settings.send_batch_max_size;
+        let open = &mut self.open[index];
+        if open.check().is_err() {
+            return self.drop_lost();
+        }
         let (telemetry, items) = if most > 0 && open.items > most {
             (split::take_first(&mut open.telemetry, most), most)
         } else {
@@ -271,8 +277,8 @@ impl Batcher {
         open.items -= items;
         let signal = telemetry.signal();
         let batch = Batch { telemetry, term: open.term.clone() };
-        if let Err(lost) = batch.check() {
-            return self.dropped.count(signal, items, lost);
+        if open.items == 0 {
+            self.open.remove(index);
         }
         self.passing = items;
         let refused = self.pass_on(batch).await;
@@ -318,7 +324,7 @@ impl Batcher {
     /// Keeps nothing of a lost term back until its time is over.
     fn drop_lost(&mut self) {
         let dropped = &self.dropped;
-        self.open.retain(|open| match open.term.as_ref().map_or(Ok(()), Validity::check) {
+        self.open.retain(|open| match open.check() {
             Ok(()) => true,
             Err(lost) => {
                 dropped.count(open.telemetry.signal(), open.items, lost);
@@ -330,20 +336,13 @@ impl Batcher {
     async fn hand_on_due(&mut self) {
         let now = Instant::now();
         while let Some(index) = self.open.iter().position(|open| open.due <= now) {
-            let open = self.open.swap_remove(index);
-            self.hand_on(open).await;
+            self.hand_on_some(index).await;
         }
     }
 
     async fn hand_on_all(&mut self) {
-        for open in std::mem::take(&mut self.open) {
-            self.hand_on(open).await;
-        }
-    }
-
-    async fn hand_on(&mut self, mut open: Open) {
-        while open.items > 0 {
-            self.hand_on_some(&mut open).await;
+        while !self.open.is_empty() {
+            self.hand_on_some(0).await;
         }
     }
 }

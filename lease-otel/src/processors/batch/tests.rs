@@ -285,17 +285,16 @@ impl Consumer for Crowded {
     async fn flush(&self, _deadline: std::time::Instant) {}
 }
 
-/// A processor in front of it, whose first batch of so many points waits there.
+/// A processor in front of it, whose first piece waits there.
 async fn crowded(
+    settings: &Settings,
     first: Batch,
 ) -> (Arc<Crowded>, Arc<dyn Consumer>, Arc<Tally>, CancellationToken, tokio::task::JoinHandle<()>) {
     let (next, stop, tally) = (Arc::new(Crowded::default()), CancellationToken::new(), Tally::new());
-    let (inlet, work) =
-        settings(10, 0, 3_600_000).start(&"batch".parse().unwrap(), next.clone(), stop.clone(), tally.clone());
+    let (inlet, work) = settings.start(&"batch".parse().unwrap(), next.clone(), stop.clone(), tally.clone());
     let work = tokio::spawn(work.unwrap());
-    let points = first.telemetry.len();
     inlet.consume(first).await.unwrap();
-    next.waiting.subscribe().wait_for(|waiting| *waiting == points).await.unwrap();
+    next.waiting.subscribe().wait_for(|waiting| *waiting > 0).await.unwrap();
     (next, inlet, tally, stop, work)
 }
 
@@ -303,27 +302,27 @@ async fn crowded(
 async fn a_consumer_without_room_delays_no_end_of_a_term() {
     let ((one, ends_one), (other, ends_other)) = (grant(None), grant(None));
     let (next, stop, tally) = (Arc::new(Crowded::default()), CancellationToken::new(), Tally::new());
-    let (inlet, work) = settings(10, 0, 3_600_000).start(&"batch".parse().unwrap(), next.clone(), stop, tally.clone());
+    let (inlet, work) = settings(10, 10, 3_600_000).start(&"batch".parse().unwrap(), next.clone(), stop, tally.clone());
     let _work = tokio::spawn(work.unwrap());
     inlet.consume(batch(2, Some(one.validity()))).await.unwrap();
-    inlet.consume(batch(11, Some(other.validity()))).await.unwrap();
-    next.waiting.subscribe().wait_for(|waiting| *waiting == 11).await.unwrap();
+    inlet.consume(batch(25, Some(other.validity()))).await.unwrap();
+    next.waiting.subscribe().wait_for(|waiting| *waiting == 10).await.unwrap();
     let before = Instant::now();
     // What is kept of another term than that which waits.
     ends_one.lose(Reason::TakenOver);
     tally.until(|tally| tally.count(names::DROPPED) == 2).await;
-    // What waits itself; then there is room for the next.
+    // What waits itself, and the rest behind it; then there is room for the next.
     ends_other.lose(Reason::TakenOver);
-    tally.until(|tally| tally.count(names::DROPPED) == 13).await;
+    tally.until(|tally| tally.count(names::DROPPED) == 27).await;
     inlet.consume(batch(12, None)).await.unwrap();
-    next.waiting.subscribe().wait_for(|waiting| *waiting == 11 + 12).await.unwrap();
+    next.waiting.subscribe().wait_for(|waiting| *waiting == 10 + 10).await.unwrap();
     assert_eq!(before.elapsed(), ms(0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_at_the_stop_is_told_in_one_line() {
     let (logs, _guard) = Logs::keep();
-    let (next, inlet, tally, stop, work) = crowded(batch(10, None)).await;
+    let (next, inlet, tally, stop, work) = crowded(&settings(10, 0, 3_600_000), batch(10, None)).await;
     for points in [11, 12, 1] {
         inlet.consume(batch(points, None)).await.unwrap();
     }
@@ -340,18 +339,60 @@ async fn what_is_refused_at_the_stop_is_told_in_one_line() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_that_is_cut_short_counts_and_tells_what_is_kept() {
     let (logs, _guard) = Logs::keep();
-    let (_next, inlet, tally, stop, work) = crowded(batch(10, None)).await;
+    // Ten of them wait for room, and the rest behind them.
+    let (_next, inlet, tally, stop, work) = crowded(&settings(10, 10, 3_600_000), batch(25, None)).await;
     for points in [11, 2] {
         inlet.consume(batch(points, None)).await.unwrap();
     }
     stop.cancel();
     work.abort();
     assert!(work.await.unwrap_err().is_cancelled());
-    assert_eq!(tally.count(names::DROPPED), 23);
+    assert_eq!(tally.count(names::DROPPED), 38);
     assert!(matches!(inlet.consume(batch(1, None)).await, Err(Refused::Closed)));
     let text = logs.text();
     assert!(
-        text.contains("dropped: it was cut short before they could be handed on processor=batch items=23"),
+        text.contains("dropped: it was cut short before they could be handed on processor=batch items=38"),
         "{text}"
     );
+}
+
+/// A flush that has begun: the three points of the first term wait for room, and the five of the second are in line.
+async fn flushing(terms: [Option<Validity>; 2]) -> (Arc<Tally>, tokio::task::JoinHandle<()>, impl Sized) {
+    let (next, stop, tally) = (Arc::new(Crowded::default()), CancellationToken::new(), Tally::new());
+    let settings = settings(10, 10, 3_600_000);
+    let (inlet, work) = settings.start(&"batch".parse().unwrap(), next.clone(), stop.clone(), tally.clone());
+    let work = tokio::spawn(work.unwrap());
+    let [first, second] = terms;
+    inlet.consume(batch(3, first)).await.unwrap();
+    inlet.consume(batch(5, second)).await.unwrap();
+    let flush = tokio::spawn({
+        let inlet = Arc::clone(&inlet);
+        async move { inlet.flush((Instant::now() + ms(3_600_000)).into_std()).await }
+    });
+    next.waiting.subscribe().wait_for(|waiting| *waiting == 3).await.unwrap();
+    (tally, work, (next, inlet, stop, flush))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_cuts_a_flush_short_counts_what_is_in_line() {
+    let (logs, _guard) = Logs::keep();
+    let ((one, _one), (other, _other)) = (grant(None), grant(None));
+    let (tally, work, _kept) = flushing([Some(one.validity()), Some(other.validity())]).await;
+    work.abort();
+    assert!(work.await.unwrap_err().is_cancelled());
+    assert_eq!(tally.count(names::DROPPED), 8);
+    let text = logs.text();
+    assert!(text.contains("before they could be handed on processor=batch items=8"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_line_behind_a_flush_is_dropped_as_soon_as_its_term_is_lost() {
+    let ((one, ends_one), (other, ends_other)) = (grant(None), grant(None));
+    let (tally, _work, _kept) = flushing([Some(one.validity()), Some(other.validity())]).await;
+    let before = Instant::now();
+    ends_other.lose(Reason::TakenOver);
+    tally.until(|tally| tally.count(names::DROPPED) == 5).await;
+    ends_one.lose(Reason::TakenOver);
+    tally.until(|tally| tally.count(names::DROPPED) == 8).await;
+    assert_eq!(before.elapsed(), ms(0));
 }
