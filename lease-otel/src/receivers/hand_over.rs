@@ -19,6 +19,7 @@ const REFUSED: &str = "lease_receiver_points_refused_total";
 #[derive(Clone, Debug)]
 pub(crate) struct Outlet {
     scope: Scope,
+    term: Option<Validity>,
     consumer: Arc<dyn Consumer>,
 }
 
@@ -50,9 +51,16 @@ where
 
 impl Outlet {
     /// None when no pipeline of that signal has the receiver.
-    fn new(scope: Scope, signal: Signal) -> Option<Self> {
+    pub(crate) fn new(scope: Scope, signal: Signal) -> Option<Self> {
         let consumer = Arc::clone(scope.outputs.of(signal)?);
-        Some(Self { scope, consumer })
+        let term = scope.leadership.as_ref().map(Leadership::validity);
+        Some(Self { scope, term, consumer })
+    }
+
+    /// The same without a share in the leadership: what is still to be handed over does not keep the term.
+    pub(crate) fn without_hold(mut self) -> Self {
+        self.scope.leadership = None;
+        self
     }
 
     /// The name of the receiver in the configuration.
@@ -62,7 +70,7 @@ impl Outlet {
 
     /// Begins a read, before the first request of it is sent.
     pub(crate) fn reading(&self) -> Reading<'_> {
-        Reading { outlet: self, term: self.scope.leadership.as_ref().map(Leadership::validity), points: 0 }
+        Reading { outlet: self, term: self.term.clone(), points: 0 }
     }
 }
 
@@ -119,15 +127,13 @@ impl Drop for Reading<'_> {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
     use futures_util::poll;
     use lease_core::Reason;
     use lease_core::testing::grant;
-    use tokio::sync::Notify;
 
     use super::*;
     use crate::component::Outputs;
-    use crate::receivers::testing::{points, scope};
+    use crate::receivers::testing::{Crowded, points, scope};
 
     #[tokio::test]
     async fn what_was_read_in_a_lost_term_is_dropped_and_counted() {
@@ -144,18 +150,17 @@ mod tests {
         assert_eq!((counts.of(TAKEN), counts.of(DROPPED), counts.of(REFUSED)), (2, 3, 0));
     }
 
-    /// Has never room, and says when somebody waits for it.
-    #[derive(Debug, Default)]
-    struct Crowded(Notify);
-
-    #[async_trait]
-    impl Consumer for Crowded {
-        async fn consume(&self, _: Batch) -> Result<(), Refused> {
-            self.0.notify_one();
-            std::future::pending().await
-        }
-
-        async fn flush(&self, _: std::time::Instant) {}
+    #[tokio::test]
+    async fn an_outlet_without_a_hold_does_not_keep_the_term() {
+        let (leadership, control) = grant(None);
+        let (mut scope, _batches, counts) = scope(Signal::Metrics);
+        scope.leadership = Some(leadership);
+        let outlet = Outlet::new(scope, Signal::Metrics).unwrap();
+        control.drain(Reason::Shutdown);
+        outlet.reading().hand_over(points(2)).await;
+        let outlet = outlet.without_hold();
+        outlet.reading().hand_over(points(3)).await;
+        assert_eq!((counts.of(TAKEN), counts.of(DROPPED), counts.of(REFUSED)), (2, 3, 0));
     }
 
     #[tokio::test]

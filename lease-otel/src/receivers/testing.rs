@@ -16,7 +16,7 @@ use kube::client::Body;
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -133,6 +133,20 @@ pub(crate) fn points(count: usize) -> Telemetry {
     let metric = Metric { data: Some(metric::Data::Gauge(gauge)), ..Metric::default() };
     let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
     Telemetry::Metrics(vec![ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() }])
+}
+
+/// Has never room, and says when somebody waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Crowded(pub(crate) Notify);
+
+#[async_trait]
+impl Consumer for Crowded {
+    async fn consume(&self, _: Batch) -> Result<(), Refused> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+
+    async fn flush(&self, _: Instant) {}
 }
 
 #[derive(Debug)]

@@ -20,6 +20,7 @@ use super::wire::{Ended, Order, Report};
 use crate::component::{Scope, StartError};
 use crate::data::Signal;
 use crate::elector::Candidacy;
+use crate::receivers::hand_over::Outlet;
 
 /// A command that runs under its keeper. Dropping it kills everything; the leadership is kept until that is done.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(super) async fn launch(spec: &Spec, scope: &Scope) -> Result<Kept, StartErro
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let (read, write) = UnixStream::from_std(ours)?.into_split();
-    let logs = scope.outputs.of(Signal::Logs).cloned();
+    let logs = Outlet::new(scope.clone(), Signal::Logs).map(Outlet::without_hold);
     let stdio = || if logs.is_some() { Stdio::piped() } else { Stdio::inherit() };
     let mut child = Command::new(&spec.keeper.program)
         .args(&spec.keeper.arguments)
@@ -57,7 +58,7 @@ pub(super) async fn launch(spec: &Spec, scope: &Scope) -> Result<Kept, StartErro
         .process_group(0)
         .spawn()
         .map_err(|error| format!("the keeper of the command does not start: {error}"))?;
-    let output = logs.map(|logs| Output::begin(&mut child, logs, scope));
+    let output = logs.map(|logs| Output::begin(&mut child, logs));
     let term = Term::new(scope.leadership.clone());
     let reports = BufReader::new(read).lines();
     let mut run = Run { child, write, unsent: Vec::new(), reports, term, stop_timeout: spec.stop_timeout };

@@ -1,69 +1,86 @@
 //! What the command writes, as log records: one for each line.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lease_core::{Leadership, Validity};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
-use crate::component::{Consumer, Scope};
-use crate::config::ComponentId;
-use crate::data::{Batch, Telemetry};
+use crate::data::Telemetry;
+use crate::receivers::hand_over::Outlet;
 
-/// The two streams of a command, while they are read.
+/// The streams of a command, while they are read. Each task ends with the number of lines that it has given up.
 #[derive(Debug)]
-pub(super) struct Output(JoinSet<()>);
+pub(super) struct Output {
+    logs: Outlet,
+    tasks: JoinSet<usize>,
+    /// Nothing waits for room any more: what comes is counted, and dropped.
+    give_up: CancellationToken,
+}
 
 impl Output {
-    pub(super) fn begin(child: &mut Child, logs: Arc<dyn Consumer>, scope: &Scope) -> Self {
-        let sink = Sink {
-            id: scope.id.clone(),
-            logs,
-            // Not the leadership: what is left to be read does not keep the term.
-            term: scope.leadership.as_ref().map(Leadership::validity),
-        };
-        let mut tasks = JoinSet::new();
+    pub(super) fn begin(child: &mut Child, logs: Outlet) -> Self {
+        let mut output = Self::new(logs);
         if let Some(stdout) = child.stdout.take() {
-            tasks.spawn(pump(stdout, "stdout", sink.clone()));
+            output.read(stdout, "stdout");
         }
         if let Some(stderr) = child.stderr.take() {
-            tasks.spawn(pump(stderr, "stderr", sink));
+            output.read(stderr, "stderr");
         }
-        Self(tasks)
+        output
+    }
+
+    fn new(logs: Outlet) -> Self {
+        Self { logs, tasks: JoinSet::new(), give_up: CancellationToken::new() }
+    }
+
+    fn read(&mut self, stream: impl AsyncRead + Unpin + Send + 'static, name: &'static str) {
+        self.tasks.spawn(pump(stream, name, self.logs.clone(), self.give_up.clone()));
     }
 
     /// Hands on what is left. Everybody who could write more is gone.
     pub(super) async fn finish(mut self) {
-        let all = async { while self.0.join_next().await.is_some() {} };
-        if timeout(FINISH_MAX, all).await.is_err() {
-            tracing::warn!("what a command has written was not taken in time, and is dropped");
-            self.0.shutdown().await;
+        let mut dropped = 0;
+        if timeout(FINISH_MAX, all(&mut self.tasks, &mut dropped)).await.is_ok() {
+            return;
+        }
+        self.give_up.cancel();
+        let ended = timeout(COUNT_MAX, all(&mut self.tasks, &mut dropped)).await;
+        let receiver = self.logs.id();
+        if dropped > 0 {
+            tracing::warn!(%receiver, lines = dropped, "dropped: what the command has written was not taken in time");
+        }
+        if ended.is_err() {
+            tracing::warn!(%receiver, "the output of the command has no end, and is not read on: somebody else has it open");
+            self.tasks.shutdown().await;
         }
     }
 }
 
-#[derive(Clone, Debug)]
-struct Sink {
-    id: ComponentId,
-    logs: Arc<dyn Consumer>,
-    term: Option<Validity>,
+/// Waits for all tasks, and adds up what they have given up.
+async fn all(tasks: &mut JoinSet<usize>, dropped: &mut usize) {
+    while let Some(lines) = tasks.join_next().await {
+        *dropped += lines.unwrap_or_default();
+    }
 }
 
-async fn pump(stream: impl AsyncRead + Unpin, name: &'static str, sink: Sink) {
+async fn pump(stream: impl AsyncRead + Unpin, name: &'static str, logs: Outlet, give_up: CancellationToken) -> usize {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
+    let mut dropped = 0;
     loop {
         // As many lines as come together, so that a command that writes much does not make as many batches.
         let mut records = Vec::new();
+        let mut read = logs.reading();
         let mut open = next_line(&mut stream, &mut line).await;
         let until = Instant::now() + GATHER;
         while open {
             records.push(record(&std::mem::take(&mut line), name));
+            read.holds(records.len());
             if records.len() >= LINES_MAX {
                 break;
             }
@@ -73,11 +90,15 @@ async fn pump(stream: impl AsyncRead + Unpin, name: &'static str, sink: Sink) {
                 Err(_) => break,
             }
         }
-        if !records.is_empty() {
-            sink.send(records).await;
+        let lines = records.len();
+        tokio::select! {
+            biased;
+            // A reading that is not handed over counts what it holds.
+            () = give_up.cancelled() => dropped += lines,
+            () = read.hand_over(telemetry(records)) => {}
         }
         if !open {
-            return;
+            return dropped;
         }
     }
 }
@@ -120,16 +141,10 @@ fn record(line: &[u8], stream: &'static str) -> LogRecord {
     }
 }
 
-impl Sink {
-    async fn send(&self, log_records: Vec<LogRecord>) {
-        let scope = InstrumentationScope { name: "exec".to_owned(), ..InstrumentationScope::default() };
-        let scope = ScopeLogs { scope: Some(scope), log_records, ..ScopeLogs::default() };
-        let resource = ResourceLogs { scope_logs: vec![scope], ..ResourceLogs::default() };
-        let batch = Batch { telemetry: Telemetry::Logs(vec![resource]), term: self.term.clone() };
-        if let Err(refused) = self.logs.consume(batch).await {
-            tracing::debug!(receiver = %self.id, %refused, "lines were not taken");
-        }
-    }
+fn telemetry(log_records: Vec<LogRecord>) -> Telemetry {
+    let scope = InstrumentationScope { name: "exec".to_owned(), ..InstrumentationScope::default() };
+    let scope = ScopeLogs { scope: Some(scope), log_records, ..ScopeLogs::default() };
+    Telemetry::Logs(vec![ResourceLogs { scope_logs: vec![scope], ..ResourceLogs::default() }])
 }
 
 /// How long lines are gathered into a batch.
@@ -139,10 +154,71 @@ const LINES_MAX: usize = 256;
 const LINE_MAX: usize = 64 * 1024;
 /// How long the pipeline may take for the last lines.
 const FINISH_MAX: Duration = Duration::from_secs(2);
+/// How long the rest may take to be read and counted.
+const COUNT_MAX: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+    use crate::component::{Consumer, Outputs};
+    use crate::data::Signal;
+    use crate::receivers::testing::{Crowded, scope};
+    use crate::test_kit::Logs;
+
+    const TAKEN: &str = "lease_receiver_points_total";
+    const DROPPED: &str = "lease_receiver_points_dropped_total";
+    const REFUSED: &str = "lease_receiver_points_refused_total";
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_pipelines_take_or_refuse_is_counted() {
+        let (scope, mut batches, counts) = scope(Signal::Logs);
+        let mut output = Output::new(Outlet::new(scope, Signal::Logs).unwrap());
+        output.read(&b"one\ntwo\nthree"[..], "stdout");
+        output.finish().await;
+        assert_eq!(batches.recv().await.unwrap().telemetry.len(), 3);
+        assert_eq!((counts.of(TAKEN), counts.of(DROPPED), counts.of(REFUSED)), (3, 0, 0));
+        assert!(batches.recv().await.is_none(), "nobody has it any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_that_find_no_room_at_the_end_are_counted_and_told_with_their_number() {
+        let (logs, _guard) = Logs::keep();
+        let (mut scope, _batches, counts) = scope(Signal::Logs);
+        let crowded = Arc::new(Crowded::default());
+        scope.outputs = Outputs(vec![(Signal::Logs, Arc::clone(&crowded) as Arc<dyn Consumer>)]);
+        let mut output = Output::new(Outlet::new(scope, Signal::Logs).unwrap());
+        // Those that wait for room, those behind them, and those that were not even read.
+        let (mut stdout, theirs) = tokio::io::duplex(64);
+        output.read(theirs, "stdout");
+        let write = tokio::spawn(async move { stdout.write_all(&b"x\n".repeat(40 * LINES_MAX)).await });
+        output.read(&b"last words"[..], "stderr");
+        crowded.0.notified().await;
+        output.finish().await;
+        write.await.unwrap().unwrap();
+        let lines = 40 * LINES_MAX + 1;
+        assert_eq!((counts.of(TAKEN), counts.of(DROPPED), counts.of(REFUSED)), (0, lines as u64, 0));
+        let told = format!("was not taken in time receiver=x lines={lines}");
+        assert!(logs.text().contains(&told), "{}", logs.text());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_output_without_end_is_not_waited_for() {
+        let (logs, _guard) = Logs::keep();
+        let (scope, _batches, counts) = scope(Signal::Logs);
+        let mut output = Output::new(Outlet::new(scope, Signal::Logs).unwrap());
+        let (_stdout, theirs) = tokio::io::duplex(64);
+        output.read(theirs, "stdout");
+        let before = Instant::now();
+        output.finish().await;
+        assert_eq!(before.elapsed(), FINISH_MAX + COUNT_MAX);
+        let text = logs.text();
+        assert!(text.contains("has no end, and is not read on") && !text.contains("dropped"), "{text}");
+        assert_eq!(counts.of(DROPPED), 0);
+    }
 
     #[tokio::test]
     async fn lines_are_split_at_their_ends_and_at_the_limit() {
