@@ -92,6 +92,8 @@ impl Processor for Settings {
     ) -> (Arc<dyn Consumer>, Option<Work>) {
         let (sender, inbox) = mpsc::channel(INBOX);
         let dropped = Dropped { id: id.clone(), telemetry };
+        // There from the start, so that a rate shows the first drop.
+        dropped.add(0);
         let inlet = Inlet { sender, next: Arc::clone(&next), dropped: dropped.clone() };
         let batcher = Batcher {
             settings: self.clone(),

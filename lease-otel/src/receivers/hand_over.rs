@@ -53,6 +53,10 @@ impl Outlet {
     /// None when no pipeline of that signal has the receiver.
     pub(crate) fn new(scope: Scope, signal: Signal) -> Option<Self> {
         let consumer = Arc::clone(scope.outputs.of(signal)?);
+        for counter in [DROPPED, REFUSED] {
+            // There from the start, so that a rate shows the first.
+            scope.telemetry.add(counter, &scope.id, 0);
+        }
         let term = scope.leadership.as_ref().map(Leadership::validity);
         Some(Self { scope, term, consumer })
     }
@@ -132,8 +136,9 @@ mod tests {
     use lease_core::testing::grant;
 
     use super::*;
-    use crate::component::Outputs;
+    use crate::component::{Meter, Outputs};
     use crate::receivers::testing::{Crowded, points, scope};
+    use crate::telemetry::Telemetry;
 
     #[tokio::test]
     async fn what_was_read_in_a_lost_term_is_dropped_and_counted() {
@@ -201,6 +206,18 @@ mod tests {
         let outlet = Outlet::new(scope, Signal::Logs).unwrap();
         outlet.reading().hand_over(points(1)).await;
         assert_eq!((counts.of(TAKEN), counts.of(DROPPED), counts.of(REFUSED)), (0, 0, 1));
+    }
+
+    #[tokio::test]
+    async fn what_may_be_lost_is_there_from_the_start_as_0() {
+        let (mut scope, ..) = scope(Signal::Logs);
+        let telemetry = Arc::new(Telemetry::new());
+        scope.telemetry = Arc::clone(&telemetry) as Arc<dyn Meter>;
+        let _outlet = Outlet::new(scope, Signal::Logs).unwrap();
+        let text = telemetry.text();
+        for counter in [DROPPED, REFUSED] {
+            assert!(text.contains(&format!("{counter}{{component=\"x\"}} 0\n")), "{text}");
+        }
     }
 
     #[tokio::test]

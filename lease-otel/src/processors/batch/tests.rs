@@ -60,6 +60,15 @@ fn defaults_and_errors_are_those_of_the_reference() {
     assert_eq!(noted.warnings.len(), 1);
 }
 
+#[test]
+fn what_may_be_dropped_is_there_from_the_start_as_0() {
+    let telemetry = Arc::new(crate::telemetry::Telemetry::new());
+    let meter = Arc::clone(&telemetry) as Arc<dyn Meter>;
+    let _work = settings(10, 0, 200).start(&"batch/a".parse().unwrap(), Kept::new(), CancellationToken::new(), meter);
+    let text = telemetry.text();
+    assert!(text.contains("lease_points_dropped_total{component=\"batch/a\"} 0\n"), "{text}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn small_batches_become_one_when_the_size_is_reached_or_the_time_is_over() {
     let rig = Rig::new(&settings(10, 0, 200));
