@@ -3,6 +3,7 @@
 //! The end of the hold is two atomic numbers: a check needs no runtime, lock or channel, so a starved
 //! runtime cannot make it lie. Whoever finds the hold over marks it, and a marked hold is over for good.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,12 +27,18 @@ pub struct Leadership {
     held: Arc<Held>,
 }
 
-/// The term was lost, so nothing more may be done in it.
+/// The term is over, by a loss or by being given up, so nothing more may be done in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("leadership was lost: {reason}")]
 pub struct Lost {
     /// Why.
     pub reason: Reason,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.reason.is_loss() { "leadership was lost" } else { "the term is over" };
+        write!(f, "{what}: {}", self.reason)
+    }
 }
 
 /// How a term was closed, seen from the lease.
@@ -59,7 +66,7 @@ pub(crate) enum Signal {
 }
 
 /// Where a term tells it.
-pub(crate) trait Signals: std::fmt::Debug + Send + Sync {
+pub(crate) trait Signals: fmt::Debug + Send + Sync {
     fn send(&self, signal: Signal);
 }
 
@@ -410,6 +417,13 @@ mod tests {
 
     fn at(ns: u64) -> Instant {
         Instant::from_nanos(ns, ns)
+    }
+
+    #[test]
+    fn only_a_loss_is_called_one() {
+        let told = |reason| Lost { reason }.to_string();
+        assert_eq!(told(Reason::TakenOver), "leadership was lost: taken_over");
+        assert_eq!(told(Reason::Shutdown), "the term is over: shutdown");
     }
 
     #[test]

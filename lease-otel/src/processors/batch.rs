@@ -132,7 +132,9 @@ impl Consumer for Inlet {
         let Some(term) = term else { return send.await };
         let outcome = while_held(&term, send).await.and_then(|sent| sent);
         if let Err(Refused::Lost(lost)) = &outcome {
-            self.dropped.count(signal, items, *lost);
+            self.dropped.add(items);
+            // Its receiver is told.
+            tracing::debug!(processor = %self.dropped.id, %signal, items, %lost, "dropped what was read in a term that is over");
         }
         outcome
     }
@@ -167,13 +169,13 @@ impl Open {
     }
 
     /// Batches of different terms are kept apart: one term can be lost while another holds.
-    fn is_for(&self, batch: &Batch) -> bool {
-        let same_term = match (&self.term, &batch.term) {
+    fn is_for(&self, term: Option<&Validity>, signal: Signal) -> bool {
+        let same_term = match (&self.term, term) {
             (None, None) => true,
             (Some(a), Some(b)) => a.is_same_term(b),
             _ => false,
         };
-        same_term && self.telemetry.signal() == batch.telemetry.signal()
+        same_term && self.telemetry.signal() == signal
     }
 }
 
@@ -239,11 +241,11 @@ impl Batcher {
     }
 
     async fn add(&mut self, batch: Batch) {
-        let items = batch.telemetry.len();
+        let (signal, items) = (batch.telemetry.signal(), batch.telemetry.len());
         if items == 0 {
             return;
         }
-        let index = if let Some(index) = self.open.iter().position(|open| open.is_for(&batch)) {
+        let index = if let Some(index) = self.open_for(batch.term.as_ref(), signal) {
             split::append(&mut self.open[index].telemetry, batch.telemetry);
             self.open[index].items += items;
             index
@@ -264,6 +266,10 @@ impl Batcher {
         }
     }
 
+    fn open_for(&self, term: Option<&Validity>, signal: Signal) -> Option<usize> {
+        self.open.iter().position(|open| open.is_for(term, signal))
+    }
+
     /// Hands on as much as a batch may have. The rest stays where the end of its term and that of the work find it.
     async fn hand_on_some(&mut self, index: usize) {
         let most = self.settings.send_batch_max_size;
@@ -278,16 +284,21 @@ impl Batcher {
         };
         open.items -= items;
         let signal = telemetry.signal();
-        let batch = Batch { telemetry, term: open.term.clone() };
+        let term = open.term.clone();
         if open.items == 0 {
             self.open.remove(index);
         }
         self.passing = items;
-        let refused = self.pass_on(batch).await;
+        let refused = self.pass_on(Batch { telemetry, term: term.clone() }).await;
         self.passing = 0;
         // Whoever refuses it has counted it; its receiver was told that it was taken, so it is said here.
         let Err(refused) = refused else { return };
-        if self.stop.is_cancelled() && !matches!(refused, Refused::Lost(_)) {
+        if let Refused::Lost(lost) = refused {
+            // The rest goes with it, so that one number is told.
+            let rest = self.open_for(term.as_ref(), signal).map_or(0, |index| self.open.remove(index).items);
+            self.dropped.add(rest);
+            self.dropped.tell(signal, items + rest, lost);
+        } else if self.stop.is_cancelled() {
             self.refused.batches += 1;
             self.refused.items += items;
             self.refused.why.get_or_insert(refused);
@@ -298,7 +309,7 @@ impl Batcher {
 
     /// Waits until the next consumer has taken it. It may have no room for long; meanwhile nothing is kept of a term that ends.
     async fn pass_on(&mut self, batch: Batch) -> Result<(), Refused> {
-        let (term, signal, items) = (batch.term.clone(), batch.telemetry.signal(), batch.telemetry.len());
+        let (term, items) = (batch.term.clone(), batch.telemetry.len());
         let next = Arc::clone(&self.next);
         let mut taken = next.consume(batch);
         loop {
@@ -315,7 +326,7 @@ impl Batcher {
                 // First, so that whoever is behind and sees the end too has counted it.
                 taken = &mut taken => return taken,
                 () = own => if let Err(lost) = term.as_ref().map_or(Ok(()), Validity::check) {
-                    self.dropped.count(signal, items, lost);
+                    self.dropped.add(items);
                     return Err(lost.into());
                 },
                 () = lost => self.drop_lost(),
@@ -329,7 +340,8 @@ impl Batcher {
         self.open.retain(|open| match open.check() {
             Ok(()) => true,
             Err(lost) => {
-                dropped.count(open.telemetry.signal(), open.items, lost);
+                dropped.add(open.items);
+                dropped.tell(open.telemetry.signal(), open.items, lost);
                 false
             }
         });
@@ -381,7 +393,7 @@ fn lost(open: &[Open]) -> impl Future<Output = ()> + use<> {
     }
 }
 
-/// Counts what was read in a term that was lost before it could be handed on.
+/// Counts and tells what was read in a term that was over before it could be handed on.
 #[derive(Clone, Debug)]
 struct Dropped {
     id: ComponentId,
@@ -393,8 +405,8 @@ impl Dropped {
         self.telemetry.add(names::DROPPED, &self.id, u64::try_from(items).unwrap_or(u64::MAX));
     }
 
-    fn count(&self, signal: Signal, items: usize, lost: Lost) {
-        self.add(items);
-        tracing::debug!(processor = %self.id, %signal, items, %lost, "dropped what was read in a lost term");
+    /// For what its receiver was told was taken.
+    fn tell(&self, signal: Signal, items: usize, lost: Lost) {
+        tracing::warn!(processor = %self.id, %signal, items, "dropped: {lost}");
     }
 }

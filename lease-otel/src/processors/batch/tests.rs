@@ -405,3 +405,27 @@ async fn what_is_in_line_behind_a_flush_is_dropped_as_soon_as_its_term_is_lost()
     tally.until(|tally| tally.count(names::DROPPED) == 8).await;
     assert_eq!(before.elapsed(), ms(0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_end_of_a_term_takes_along_is_told_in_one_number_and_called_a_loss_only_if_it_is() {
+    for (loss, why) in [(false, "the term is over: shutdown"), (true, "leadership was lost: taken_over")] {
+        let (logs, _guard) = Logs::keep();
+        let (leadership, control) = grant(None);
+        let first = batch(25, Some(leadership.validity()));
+        let (_next, _inlet, tally, _stop, _work) = crowded(&settings(10, 10, 3_600_000), first).await;
+        if loss {
+            control.lose(Reason::TakenOver);
+        } else {
+            control.drain(Reason::Shutdown);
+            drop(leadership);
+        }
+        tally.until(|tally| tally.count(names::DROPPED) == 25).await;
+        logs.until("items=25").await;
+        let text = logs.text();
+        assert!(
+            text.contains(&format!("WARN lease_otel::processors::batch: dropped: {why} processor=batch")),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
