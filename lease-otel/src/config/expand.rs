@@ -17,6 +17,9 @@ const REFERENCES_MAX: usize = 10_000;
 /// How long all that they name may be together. Some of it is read twice: as YAML and as text.
 const BYTES_MAX: usize = 4 * TEXT_MAX;
 
+/// What is said of a reference that does not end.
+const UNCLOSED: &str = "a `}` is missing for a `${`: write ${env:NAME}, and `$$` for a literal `$`";
+
 /// What was found wrong while values were expanded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Failed {
@@ -104,7 +107,11 @@ impl Expander<'_> {
     /// A text: any value where all of it is one reference, and text otherwise.
     fn string(&mut self, text: &str, place: &Place, path: &str, depth: usize) -> Node {
         let found = match text::expand(text, &mut |reference| self.inline(reference)) {
-            Ok(Expanded::Text(text)) => return Node::new(place.clone(), Value::String(text)),
+            // What is named may be a secret of any characters; what is written here is a slip.
+            Ok(Expanded::Unclosed(_)) if self.following.is_empty() => Err(UNCLOSED.to_owned()),
+            Ok(Expanded::Text(text) | Expanded::Unclosed(text)) => {
+                return Node::new(place.clone(), Value::String(text));
+            }
             Ok(Expanded::Reference(reference)) => self.whole(&reference, place, path, depth),
             Err(message) => Err(message),
         };
@@ -122,7 +129,7 @@ impl Expander<'_> {
     /// What a reference within other text names, as text.
     fn inline(&mut self, reference: &str) -> Result<String, String> {
         self.follow(reference, |this, text| match text::expand(&text, &mut |inner| this.inline(inner))? {
-            Expanded::Text(text) => Ok(text),
+            Expanded::Text(text) | Expanded::Unclosed(text) => Ok(text),
             Expanded::Reference(inner) => this.inline(&inner),
         })
     }

@@ -47,6 +47,11 @@ pub fn parse(source: &Arc<str>, text: &str, problems: &mut Problems) -> Option<N
             Err(error) => {
                 let mark = error.marker();
                 let place = Place { line: mark.line().max(1), column: mark.col() + 1, ..top };
+                // The parser has a limit of its own, beyond ours.
+                if error.info() == "recursion limit exceeded" {
+                    problems.error(&place, "", too_deep());
+                    return None;
+                }
                 let has_reference = text.lines().nth(place.line - 1).is_some_and(|line| line.contains("${"));
                 let hint = if has_reference { "; within [] and {} a `${...}` needs quotes" } else { "" };
                 problems.error(&place, "", format_args!("this is not valid YAML: {}{hint}", error.info()));
@@ -70,6 +75,11 @@ pub fn parse(source: &Arc<str>, text: &str, problems: &mut Problems) -> Option<N
 /// What is said of a text that is too long.
 pub(crate) fn too_long() -> String {
     format!("longer than {} MiB, which no configuration is", TEXT_MAX >> 20)
+}
+
+/// What is said where maps and lists are too deep within each other.
+fn too_deep() -> String {
+    format!("maps and lists are nested more than {DEPTH_MAX} deep here")
 }
 
 fn place(source: &Arc<str>, span: Span) -> Place {

@@ -27,6 +27,7 @@ use tokio_rustls::client::TlsStream;
 use tower::Service;
 
 use super::mismatch::{Expected, Spoken};
+use super::tls::is_authority;
 
 /// Makes connections to one endpoint.
 #[derive(Clone)]
@@ -154,6 +155,9 @@ fn handshake_error(expected: Expected, address: String, name: String, error: io:
         )) => ConnectError::OtherName { name },
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
             ConnectError::Untrusted { name, reason: "its issuer is unknown".to_owned() }
+        }
+        Some(error) if is_authority(error) => {
+            ConnectError::Untrusted { name, reason: "it is that of an authority, and not one that is given".to_owned() }
         }
         Some(Error::InvalidCertificate(reason)) => ConnectError::Untrusted { name, reason: reason.to_string() },
         Some(Error::AlertReceived(AlertDescription::CertificateRequired)) => {

@@ -122,7 +122,11 @@ impl Exporter for Settings {
         stop: CancellationToken,
         telemetry: Arc<dyn Meter>,
     ) -> Result<(Arc<dyn Consumer>, Option<Work>), StartError> {
-        let output = Output::open(&self.path, self.append, self.rotation.clone(), self.directory)
+        let settings = self.clone();
+        // A named pipe is not open before somebody reads it, which may never be.
+        let open = move || Output::open(&settings.path, settings.append, settings.rotation, settings.directory);
+        let output = tokio::task::spawn_blocking(open)
+            .await?
             .map_err(|error| format!("`{}` cannot be written to: {error}", self.path.display()))?;
         let file = Arc::new(Writing::new(self.proto, Counters::new(id, telemetry), output, stop));
         let work = Arc::clone(&file).write(self.flush_interval).boxed();
@@ -144,8 +148,9 @@ struct Writing {
     /// Locked while it is written, which a slow disk may make long.
     output: Mutex<Output>,
     wake: Notify,
-    /// How many batches were written or dropped, of all that were ever taken in.
-    written: watch::Sender<u64>,
+    /// A flush does not wait for the next time that a full disk is tried.
+    flush: Notify,
+    progress: watch::Sender<Progress>,
     stop: CancellationToken,
 }
 
@@ -156,10 +161,21 @@ struct State {
     writing: VecDeque<(Signal, u64)>,
     bytes: usize,
     taken_in: u64,
+    /// How many writes were begun.
+    begun: u64,
     closed: bool,
     /// What was wrong when a batch was last written.
     trouble: Option<String>,
     told: Option<Instant>,
+}
+
+/// What a flush waits for.
+#[derive(Debug, Default)]
+struct Progress {
+    /// How many batches were written or dropped, of all that were ever taken in.
+    written: u64,
+    /// How many writes were begun when the latest that failed was, that one counted.
+    failed: u64,
 }
 
 impl Writing {
@@ -170,7 +186,8 @@ impl Writing {
             state: Mutex::default(),
             output: Mutex::new(output),
             wake: Notify::new(),
-            written: watch::Sender::new(0),
+            flush: Notify::new(),
+            progress: watch::Sender::default(),
             stop,
         }
     }
@@ -185,6 +202,7 @@ impl Writing {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
                 () = self.wake.notified() => {}
+                () = self.flush.notified() => {}
                 () = self.stop.cancelled() => break,
             }
             self.write_out().await;
@@ -192,6 +210,7 @@ impl Writing {
                 // Who wakes this cannot make a full disk emptier.
                 tokio::select! {
                     () = tokio::time::sleep(interval) => {}
+                    () = self.flush.notified() => self.flush.notify_one(),
                     () = self.stop.cancelled() => break,
                 }
             }
@@ -212,17 +231,18 @@ impl Writing {
     }
 
     fn count_written(&self, batches: u64) {
-        self.written.send_modify(|count| *count += batches);
+        self.progress.send_modify(|progress| progress.written += batches);
     }
 
     /// Writes what is pending, away from the threads of the runtime; what cannot be written stays so.
     async fn write_out(self: &Arc<Self>) {
-        let chunks = {
+        let (chunks, begun) = {
             let mut state = self.state();
             state.bytes = 0;
+            state.begun += 1;
             let chunks = std::mem::take(&mut state.pending);
             state.writing = chunks.iter().map(|chunk| (chunk.signal, chunk.items)).collect();
-            chunks
+            (chunks, state.begun)
         };
         if chunks.is_empty() {
             return;
@@ -243,7 +263,11 @@ impl Writing {
             let since = std::mem::replace(&mut state.pending, rest);
             state.pending.extend(since);
         }
+        let has_failed = error.is_some();
         self.tell(error);
+        if has_failed {
+            self.progress.send_modify(|progress| progress.failed = begun);
+        }
     }
 
     fn tell(&self, error: Option<io::Error>) {
@@ -346,11 +370,15 @@ impl Consumer for Writing {
     }
 
     async fn flush(&self, deadline: std::time::Instant) {
-        let mut written = self.written.subscribe();
-        let taken_in = self.state().taken_in;
-        self.wake.notify_one();
+        let mut progress = self.progress.subscribe();
+        let (taken_in, begun) = {
+            let state = self.state();
+            (state.taken_in, state.begun)
+        };
+        self.flush.notify_one();
         tokio::select! {
-            _ = written.wait_for(|written| *written >= taken_in) => {}
+            // What a full disk has refused just now, it refuses until the deadline.
+            _ = progress.wait_for(|progress| progress.written >= taken_in || progress.failed > begun) => {}
             () = sleep_until(deadline.into()) => {}
         }
     }

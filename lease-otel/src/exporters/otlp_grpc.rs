@@ -112,6 +112,12 @@ fn endpoint(fields: &mut Fields<'_>) -> Address {
         fields.error("endpoint", LOGIN);
         return address;
     }
+    if let Some((scheme, rest)) = target.split_once("://").filter(|(scheme, _)| *scheme != "unix") {
+        let host = rest.split('/').next().unwrap_or_default();
+        let instead = if host.is_empty() { "HOST:4317" } else { host };
+        fields.error("endpoint", format_args!("`{scheme}://` is no scheme of an endpoint of gRPC: write `{instead}`"));
+        return address;
+    }
     match target.parse::<Authority>() {
         Ok(parsed) if wrong_port(&parsed).is_some() => {
             fields.error("endpoint", wrong_port(&parsed).unwrap_or_default());

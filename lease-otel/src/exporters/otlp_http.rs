@@ -153,6 +153,10 @@ impl Endpoints {
 
 fn url(text: &str) -> Result<Uri, String> {
     let shown = quoted(text);
+    let bare = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    if bare.is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/', '?', '#'])) {
+        return Err(format!("{shown} has no host; write it as `http://HOST:4318`"));
+    }
     let uri: Uri = text.parse().map_err(|error| format!("{shown} is not a URL: {error}"))?;
     if let Some(wrong) = uri.authority().and_then(wrong_port) {
         return Err(wrong);

@@ -1,17 +1,20 @@
 //! The section `tls` of an exporter: whom it trusts, and who it is.
 
+mod verify;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
+pub(super) use self::verify::is_authority;
+use self::verify::{AnyServer, Trusted};
 use crate::component::StartError;
 use crate::config::{Fields, Thing};
 
@@ -159,12 +162,13 @@ impl TlsSettings {
             Versions::Only13 => &[&rustls::version::TLS13],
         };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
-        let builder = if self.insecure_skip_verify {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer { provider }))
+        let verifier: Arc<dyn ServerCertVerifier> = if self.insecure_skip_verify {
+            Arc::new(AnyServer { provider })
         } else {
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider).build()?;
-            builder.with_webpki_verifier(verifier)
+            let given = self.ca.as_ref().map(|ca| certificates(ca, "ca_file")).transpose()?.unwrap_or_default();
+            Arc::new(Trusted::new(self.roots(&given)?, given, provider)?)
         };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => {
                 let chain = certificates(cert, "cert_file")?;
@@ -179,12 +183,10 @@ impl TlsSettings {
         Ok(Arc::new(config))
     }
 
-    fn roots(&self) -> Result<RootCertStore, StartError> {
+    fn roots(&self, given: &[CertificateDer<'static>]) -> Result<RootCertStore, StartError> {
         let mut roots = RootCertStore::empty();
-        if let Some(ca) = &self.ca {
-            for certificate in certificates(ca, "ca_file")? {
-                roots.add(certificate).map_err(|error| format!("tls.ca_file: {error}"))?;
-            }
+        for certificate in given {
+            roots.add(certificate.clone()).map_err(|error| format!("tls.ca_file: {error}"))?;
         }
         if self.ca.is_none() || self.include_system_cas {
             // Single certificates of a system that cannot be read are no reason to do without all others.
@@ -241,45 +243,4 @@ fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, PemError> {
         // What it says of the text could be a part of the key.
         _ => PemError::Form { key, reason: "no private key can be read from it".to_owned() },
     })
-}
-
-/// Takes any certificate: what `insecure_skip_verify` asks for.
-#[derive(Debug)]
-struct AnyServer {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -23,12 +23,13 @@ impl Certificates {
     /// When the files cannot be written.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory for certificates can be made");
-        let mut params = CertificateParams::default();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("the name is one");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key can be made");
         let authority = CertifiedIssuer::self_signed(params, key).expect("an authority can be made");
         let write = |name: &str, text: String| fs::write(dir.path().join(name), text).expect("it can be written");
         write("ca.pem", authority.pem());
+        write("ca.key", authority.key().serialize_pem());
         let leaves = [
             ("server", vec!["localhost".to_owned()], ExtendedKeyUsagePurpose::ServerAuth),
             ("client", vec!["client".to_owned()], ExtendedKeyUsagePurpose::ClientAuth),
@@ -42,6 +43,20 @@ impl Certificates {
             write(&format!("{name}.key"), key.serialize_pem());
         }
         Self { dir }
+    }
+
+    /// The same, with a server that shows the certificate of the authority, for `localhost`, as one does that has signed its
+    /// own.
+    ///
+    /// # Panics
+    /// When the files cannot be written.
+    pub fn self_signed() -> Self {
+        let this = Self::new();
+        for ending in ["pem", "key"] {
+            let file = |name: &str| this.dir.path().join(name).with_extension(ending);
+            fs::copy(file("ca"), file("server")).expect("it can be copied");
+        }
+        this
     }
 
     /// The certificate of the authority.

@@ -35,6 +35,7 @@ fn environment(name: &str) -> Result<String, VarError> {
         "MAP2" => "{env2: \"${env:MAP3}\"}",
         "MAP3" => "{value: 123}",
         "NAME" => "env:HOST",
+        "TORN" => "pa${ss",
         "SELF" => "a ${env:SELF} b",
         "TIC" => "${env:TAC}",
         "TAC" => "[${env:TIC}]",
@@ -80,19 +81,10 @@ fn references_within_text_are_those_of_the_collector() {
         ("${yaml:1${yaml:2${yaml:3${yaml:4}}}}x", "1234x"),
         ("${${env:NAME}}", "localhost"),
         ("env:HOST}", "env:HOST}"),
-        ("${HOST", "${HOST"),
         ("HO{ST}", "HO{ST}"),
-        ("${env:HOST${env:PORT?os=${env:OS", "${env:HOST${env:PORT?os=${env:OS"),
-        ("env:HOST}${env:PORT", "env:HOST}${env:PORT"),
         ("env:HOST}${env:PORT}", "env:HOST}3044"),
         ("${env:HOST}env:PORT}", "localhostenv:PORT}"),
-        ("${env:HOST${env:PORT}", "${env:HOST3044"),
-        ("${env:HOST}${env:PORT", "localhost${env:PORT"),
-        ("${env:HOST${env:PORT?os=${env:OS}", "${env:HOST${env:PORT?os=ubuntu"),
-        ("${env:HOST}}}}}}${env:PORT?os=${env:OS}", "localhost}}}}}${env:PORT?os=ubuntu"),
-        ("${env:HOST}${${${${${env:PORT}?os=${env:OS}", "localhost${${${${3044?os=ubuntu"),
         ("env:HOST}${env:PORT}?os=env:OS}&pr=${env:PR}", "env:HOST}3044?os=env:OS}&pr=amd"),
-        ("${env:HOST${env:PORT}?os=${env:OS&pr=${env:PR}", "${env:HOST3044?os=${env:OS&pr=amd"),
         ("${HOST}${env:PORT}", "localhost3044"),
         ("$$ENV", "$ENV"),
         ("$$$$ENV", "$$ENV"),
@@ -111,6 +103,31 @@ fn references_within_text_are_those_of_the_collector() {
     ] {
         assert_eq!(text(input), output, "{input}");
     }
+}
+
+/// The rest of those rows: there they are text, and a mistyped reference goes unnoticed.
+#[test]
+fn a_reference_that_does_not_end_is_an_error_where_it_is_written() {
+    for (input, named) in [
+        ("${HOST", "${HOST"),
+        ("${env:HOST${env:PORT?os=${env:OS", "${env:HOST${env:PORT?os=${env:OS"),
+        ("env:HOST}${env:PORT", "env:HOST}${env:PORT"),
+        ("${env:HOST${env:PORT}", "${env:HOST3044"),
+        ("${env:HOST}${env:PORT", "localhost${env:PORT"),
+        ("${env:HOST}}}}}}${env:PORT?os=${env:OS}", "localhost}}}}}${env:PORT?os=ubuntu"),
+        ("${env:HOST${env:PORT?os=${env:OS}", "${env:HOST${env:PORT?os=ubuntu"),
+        ("${env:HOST}${${${${${env:PORT}?os=${env:OS}", "localhost${${${${3044?os=ubuntu"),
+        ("${env:HOST${env:PORT}?os=${env:OS&pr=${env:PR}", "${env:HOST3044?os=${env:OS&pr=amd"),
+    ] {
+        let told = "f:3:4: a `}` is missing for a `${`: write ${env:NAME}, and `$$` for a literal `$`";
+        assert_eq!(error(input), told, "{input}");
+        let expanded = expand_text(input, &mut |reference| {
+            environment(reference.trim_start_matches("env:")).map_err(|error| error.to_string())
+        });
+        assert_eq!(expanded, Ok(Expanded::Unclosed(named.to_owned())), "{input}");
+    }
+    // A variable may hold any characters.
+    assert_eq!((text("${TORN}"), text("x${TORN}")), ("pa${ss".to_owned(), "xpa${ss".to_owned()));
 }
 
 /// Rows of `TestStrictTypeCasting` of the OpenTelemetry Collector.

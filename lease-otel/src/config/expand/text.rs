@@ -5,6 +5,8 @@
 pub(super) enum Expanded {
     /// Text.
     Text(String),
+    /// Text in which a `${` has no `}`.
+    Unclosed(String),
     /// One reference and nothing else; what is within it is expanded.
     Reference(String),
 }
@@ -27,7 +29,7 @@ impl Open {
     }
 }
 
-/// Expands a text from the left; the innermost `${...}` first. A `${` without a `}` is text.
+/// Expands a text from the left; the innermost `${...}` first.
 pub(super) fn expand(text: &str, lookup: &mut dyn FnMut(&str) -> Result<String, String>) -> Result<Expanded, String> {
     // The first is the text itself.
     let mut open = vec![Open::default()];
@@ -76,5 +78,5 @@ pub(super) fn expand(text: &str, lookup: &mut dyn FnMut(&str) -> Result<String, 
         whole.push_str(&open.text);
     }
     whole.push_str(rest);
-    Ok(Expanded::Text(whole))
+    Ok(if open.len() > 1 { Expanded::Unclosed(whole) } else { Expanded::Text(whole) })
 }

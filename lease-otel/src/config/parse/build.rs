@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, ScalarStyle, Tag};
 
-use super::DEPTH_MAX;
 use super::scalar::{resolve, unknown_tag};
+use super::{DEPTH_MAX, too_deep};
 use crate::config::problems::Problems;
 use crate::config::tree::{Key, Node, Place, Value};
 
@@ -184,7 +184,7 @@ impl<'p> Builder<'p> {
 
     fn too_deep(&mut self, place: &Place) -> Option<()> {
         // The whole path would be as long as it is useless.
-        self.problems.error(place, "", format_args!("maps and lists are nested more than {DEPTH_MAX} deep here"));
+        self.problems.error(place, "", too_deep());
         None
     }
 

@@ -153,6 +153,40 @@ async fn a_file_that_cannot_be_made_is_an_error_at_the_start() {
     assert!(error.starts_with("`/nowhere/data.jsonl` cannot be written to: No such file"), "{error}");
 }
 
+#[tokio::test]
+async fn a_pipe_that_nobody_reads_yet_holds_up_nothing_but_its_own_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let (others_run, is_free) = std::sync::mpsc::channel();
+    let pipe = path.clone();
+    let reader = std::thread::spawn(move || {
+        let is_free = is_free.recv_timeout(Duration::from_secs(10)).is_ok();
+        (std::fs::File::open(pipe).unwrap(), is_free)
+    });
+    let (file, ()) = tokio::join!(Running::start(&path, &[]), async { others_run.send(()).unwrap() });
+    let (mut pipe, was_free) = reader.join().unwrap();
+    assert!(was_free, "the runtime was held up");
+    file.offer(1).await;
+    assert_eq!(file.end().await.count(SENT), 1);
+    let mut line = String::new();
+    io::Read::read_to_string(&mut pipe, &mut line).unwrap();
+    assert_eq!(line.lines().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_ends_when_the_disk_refuses_what_it_is_for() {
+    let file = Running::start(Path::new("/dev/full"), &[("flush_interval", "1h")]).await;
+    let began = Instant::now();
+    for points in 1..4 {
+        file.offer(points).await;
+        file.flush().await;
+        assert_eq!(file.tally.count(FAILED), 0, "it is kept, and tried again");
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO, "neither its deadline nor the next try is waited for");
+    assert_eq!(file.end().await.count(FAILED), 1 + 2 + 3);
+}
+
 #[test]
 fn what_is_wrong_is_told() {
     let told = |entries: &[(&str, &str)]| problems(entries, |fields| drop(File.configure(fields)));

@@ -23,6 +23,9 @@ fn an_endpoint_of_grpc_is_a_host_and_a_port() {
         ("a:0", "endpoint: `0` is not a port: those are 1 to 65535"),
         ("[::1]:99999", "endpoint: `99999` is not a port: those are 1 to 65535"),
         ("unix:///run/x.sock", "endpoint: `unix:///run/x.sock` is not of the form HOST:PORT"),
+        ("grpc://localhost:4317", "endpoint: `grpc://` is no scheme of an endpoint of gRPC: write `localhost:4317`"),
+        ("http://tcp://a:1/x", "endpoint: `tcp://` is no scheme of an endpoint of gRPC: write `a:1`"),
+        ("grpc://", "endpoint: `grpc://` is no scheme of an endpoint of gRPC: write `HOST:4317`"),
     ];
     for (endpoint, message) in bad {
         assert_eq!(errors("otlp", &[("endpoint", endpoint)]), [message]);
@@ -38,6 +41,10 @@ fn an_endpoint_of_http_is_a_url() {
     let port = ["endpoint: `99999` is not a port: those are 1 to 65535"];
     assert_eq!(errors("otlphttp", &[("endpoint", "http://a:99999")]), port);
     assert_eq!(errors("otlphttp", &[("endpoint", "http://[::1]:4318")]), [] as [&str; 0]);
+    for bad in ["http://", "https://", "http:///v1/metrics", "http://:4318"] {
+        let told = format!("endpoint: `{bad}` has no host; write it as `http://HOST:4318`");
+        assert_eq!(errors("otlphttp", &[("endpoint", bad)]), [told]);
+    }
     for bad in ["localhost:4318", "ftp://host", "/v1/metrics"] {
         let told = errors("otlphttp", &[("endpoint", bad)]);
         assert_eq!(told.len(), 1, "{told:?}");

@@ -13,7 +13,10 @@ struct Place {
 
 impl Place {
     fn new() -> (Self, Certificates) {
-        let certificates = Certificates::new();
+        Self::with(Certificates::new())
+    }
+
+    fn with(certificates: Certificates) -> (Self, Certificates) {
         let (cert, key) = certificates.client();
         let text = |path: std::path::PathBuf| path.to_str().unwrap().to_owned();
         let sink = Sink::start_tls(&certificates);
@@ -33,14 +36,17 @@ impl Place {
 
 #[tokio::test]
 async fn a_private_authority_and_a_client_certificate_are_used() {
-    let (place, _files) = Place::new();
-    let entries = [("tls.ca_file", &*place.ca), ("tls.cert_file", &*place.cert), ("tls.key_file", &*place.key)];
-    for exporter in place.both(&entries).await {
-        exporter.offer(3).await.unwrap();
-        exporter.until_sent(3).await;
-        exporter.end().await;
+    // The server has a certificate of the authority, or is the authority.
+    for certificates in [Certificates::new(), Certificates::self_signed()] {
+        let (place, _files) = Place::with(certificates);
+        let entries = [("tls.ca_file", &*place.ca), ("tls.cert_file", &*place.cert), ("tls.key_file", &*place.key)];
+        for exporter in place.both(&entries).await {
+            exporter.offer(3).await.unwrap();
+            exporter.until_sent(3).await;
+            exporter.end().await;
+        }
+        assert_eq!(place.sink.items_taken(), 6);
     }
-    assert_eq!(place.sink.items_taken(), 6);
 }
 
 #[tokio::test]
@@ -62,6 +68,20 @@ async fn what_does_not_fit_is_told_with_the_way_out() {
             logs.until(told).await;
             exporter.end().await;
         }
+    }
+    assert!(place.sink.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_has_signed_its_own_certificate_is_not_trusted_unasked() {
+    let (place, _files) = Place::with(Certificates::self_signed());
+    let others = Certificates::new();
+    let other = others.ca();
+    for exporter in place.both(&[("tls.ca_file", other.to_str().unwrap())]).await {
+        let (logs, _guard) = Logs::keep();
+        exporter.offer(1).await.unwrap();
+        logs.until("is not trusted: it is that of an authority, and not one that is given; give its authority").await;
+        exporter.end().await;
     }
     assert!(place.sink.received().is_empty());
 }
